@@ -1,0 +1,192 @@
+package eventstore
+
+import (
+	"context"
+	"time"
+)
+
+// Keys is what the vault does for the other rooms. It is safe for concurrent use. Nothing that it returns outlives an erasure: once
+// [Keys.Shred] has returned, no goroutine can seal, open or mark for the shredded persons.
+//
+// Every method that names a tenant answers [ErrNotFound] for one that the vault does not know and [ErrErased] for an erased one.
+type Keys interface {
+	// Vault names this vault.
+	Vault() VaultID
+	// CreateTenant makes a tenant's key tree, durably. ErrConflict if there is one already.
+	CreateTenant(ctx context.Context, tenant TenantID) error
+	// Tenants lists the tenants, erased ones left out, in ascending order.
+	Tenants(ctx context.Context) ([]TenantID, error)
+	// EraseTenant effaces the tenant's root, durably: nothing of it can be opened afterwards. Repeatable.
+	EraseTenant(ctx context.Context, tenant TenantID) error
+
+	// Enter resolves the person of an arriving event, asks admit, mints or links where needed (durably, before it returns) and
+	// returns the person's gate. See [Arrival] for the rules. Errors: ErrFenced (retryable), ErrErased for an event older than an
+	// erasure of its handle, ErrWithheld for a restricted person, and whatever admit returned.
+	Enter(ctx context.Context, tenant TenantID, a Arrival, admit func(State) error) (*Entered, error)
+
+	// Resolve answers which person a canonical identity names, minting none. ErrNotFound if none; ErrFenced.
+	Resolve(ctx context.Context, tenant TenantID, id Identity) (PersonID, error)
+	// Gate opens a person's keys for reading. ErrErased, ErrFenced, ErrNotFound (never minted here).
+	Gate(ctx context.Context, tenant TenantID, person PersonID) (Gate, error)
+	// Linked returns the linked set that a person belongs to, itself included, in ascending order. Errors as Gate.
+	Linked(ctx context.Context, tenant TenantID, person PersonID) ([]PersonRecord, error)
+	// Link declares two persons one human, durably, whatever handles they are tied to. ErrConflict if they are linked already; errors as Gate.
+	Link(ctx context.Context, tenant TenantID, a, b PersonID) error
+	// SetState changes a person's state durably: update is given the present state and returns the new one. Errors as Gate.
+	SetState(ctx context.Context, tenant TenantID, person PersonID, update func(State) State) error
+
+	// PeriodMark is the mark of the person's linked set for an analytics period. Errors as Gate.
+	PeriodMark(ctx context.Context, tenant TenantID, person PersonID, period Period) (Mark, error)
+
+	// Fence fixes the linked sets of the named persons and stops every read and append of theirs, durably. It returns when no gate
+	// of theirs is held, or after 2 s: a gate that is still held then is dead, and what was sealed through it will never be opened. Fencing a
+	// fenced person again returns the same members; an erased person is left out. ErrHold if a member is on legal hold: nothing is fenced then.
+	Fence(ctx context.Context, tenant TenantID, persons []PersonID) ([]Member, error)
+	// FencedPeriodMarks is PeriodMark for the linked set of a fenced person, for many periods; nil marks if the person is erased already.
+	FencedPeriodMarks(ctx context.Context, tenant TenantID, person PersonID, periods []Period) ([]Mark, error)
+	// Unfence lifts a fence that no Shred followed.
+	Unfence(ctx context.Context, tenant TenantID, persons []PersonID) error
+	// Shred destroys the records and handles of fenced persons and effaces the old root. When it returns nothing of theirs opens or
+	// resolves, whatever old copy of the vault is at hand. Persons that are erased already are passed over, so it can be repeated.
+	// ErrConflict if one is neither fenced nor erased.
+	Shred(ctx context.Context, tenant TenantID, persons []PersonID) error
+
+	// SealControl and OpenControl seal what belongs to the tenant and not to one person (person events), under the tenant's control
+	// key. OpenControl answers ErrDamaged for what does not open.
+	SealControl(ctx context.Context, tenant TenantID, plaintext, associated []byte) ([]byte, error)
+	OpenControl(ctx context.Context, tenant TenantID, ciphertext, associated []byte) ([]byte, error)
+
+	// Outbox lists the person events that changes in the vault still owe to the stream, oldest first; Sent takes one off once it is
+	// appended. A change and its debt are written in one batch, so that a crash loses neither.
+	Outbox(ctx context.Context, tenant TenantID) ([]Owed, error)
+	Sent(ctx context.Context, tenant TenantID, id EventID) error
+
+	// Count says how many persons the tenant has, erased ones left out. It is exact but may be a second old.
+	Count(ctx context.Context, tenant TenantID) (uint64, error)
+}
+
+// Arrival is what the vault must know of an event that comes in. All identities are canonical.
+//
+// The event belongs to the person that Identity names; a stranger is minted once admit accepts. Each handle of Also is then tied to
+// the same human: an unknown one is added to the person, one of another person links the two. A link is refused as ambiguous, and the
+// handle listed on the person for support to decide, when either side is already tied to an e-mail or phone that the other side does not
+// know, and the other side has an e-mail or phone of its own (a shared computer).
+type Arrival struct {
+	Identity Identity
+	Also     []Identity
+	// Time is the event's own time, Received the receive time; refusal marks and the key month depend on them.
+	Time, Received time.Time
+}
+
+// Entered is the result of [Keys.Enter]. The caller must release the gate.
+type Entered struct {
+	Gate Gate
+	// Minted says that the person is new.
+	Minted bool
+	// Ambiguous says that at least one handle of Also was not linked.
+	Ambiguous bool
+	// Linked says that two persons became one human: the outbox holds a person event.
+	Linked bool
+}
+
+// Gate is one person's keys, held open. An erasure waits for it, 2 s at most, so hold it briefly. A dead gate answers ErrErased
+// or ErrFenced. It is safe for concurrent use.
+type Gate interface {
+	Person() PersonID
+	State() State
+	// Seal encrypts under the data key of the month, which it creates durably when the person has none.
+	Seal(ctx context.Context, month KeyMonth, plaintext, associated []byte) ([]byte, error)
+	// Open decrypts. ErrExpired for a month whose key retention destroyed; ErrDamaged for what does not open.
+	Open(ctx context.Context, month KeyMonth, ciphertext, associated []byte) ([]byte, error)
+	// Mark is a PRF of parts under the person's own secret. Each label is a function of its own.
+	Mark(label MarkLabel, parts ...[]byte) (Mark, error)
+	// Release lets an erasure go on. It can be called more than once.
+	Release()
+}
+
+// MarkLabel separates the uses of a person's secret.
+type MarkLabel string
+
+// The labels in use.
+const (
+	// MarkIdempotency: of the caller's idempotency key (with the bot).
+	MarkIdempotency MarkLabel = "idempotency"
+	// MarkRow: the first 8 bytes are the prefix of all of a person's idempotency rows.
+	MarkRow MarkLabel = "row"
+	// MarkConversation: of bot and conversation id.
+	MarkConversation MarkLabel = "conversation"
+	// MarkPseudonym: of a recipient.
+	MarkPseudonym MarkLabel = "pseudonym"
+)
+
+// ErrExpired: the key of the event's month was destroyed by retention. Permanent.
+var ErrExpired = Refuse(KindErased, "", "the retention period of this event is over and its key is destroyed")
+
+// State is what the vault's record says of a person beside keys. The zero State is a stranger's.
+type State struct {
+	// Known says that the person was minted before this event.
+	Known      bool
+	Restricted bool
+	Objected   bool
+	Hold       bool
+	// Consents holds the last answer per purpose.
+	Consents map[string]bool
+	// First is the sequence below which readers skip the person (0: none).
+	First uint64
+}
+
+// PersonRecord is what the vault knows of one person.
+type PersonRecord struct {
+	Person     PersonID
+	Reference  LedgerReference
+	Identities []Identity
+	// Ambiguous lists handles that were named with this person and not linked.
+	Ambiguous []Identity
+	State     State
+	// Months are the key months in which the person spoke, ascending.
+	Months  []KeyMonth
+	Created time.Time
+}
+
+// Member is one person of a fenced linked set: what an erasure must remember to finish its work after the keys are gone.
+type Member struct {
+	Person    PersonID
+	Reference LedgerReference
+	// RowPrefix is the prefix of the person's idempotency rows.
+	RowPrefix [8]byte
+	Months    []KeyMonth
+}
+
+// Owed is a person event that the vault owes to the stream.
+type Owed struct {
+	ID    EventID
+	Event PersonEvent
+}
+
+// Meta keeps small sealed rows for a tenant: settings, hashes of access tokens, the stages of erasures. It is safe for
+// concurrent use. Row keys may be anything: on disk stands only a keyed hash of them.
+type Meta interface {
+	// Put writes a row, durably. PutIf writes only when no row is there yet (ErrConflict otherwise).
+	Put(ctx context.Context, tenant TenantID, table MetaTable, key string, value []byte) error
+	PutIf(ctx context.Context, tenant TenantID, table MetaTable, key string, value []byte) error
+	// Get reads a row. ErrNotFound.
+	Get(ctx context.Context, tenant TenantID, table MetaTable, key string) ([]byte, error)
+	// List reads every row of a table, in no order.
+	List(ctx context.Context, tenant TenantID, table MetaTable) (map[string][]byte, error)
+	// Delete takes a row out, durably; it is no erasure: an old copy of the vault keeps it. Nil if there is none.
+	Delete(ctx context.Context, tenant TenantID, table MetaTable, key string) error
+}
+
+// MetaTable names a table of [Meta].
+type MetaTable string
+
+// The tables in use.
+const (
+	TableSettings MetaTable = "settings"
+	TableTokens   MetaTable = "tokens"
+	TableErasures MetaTable = "erasures"
+	// TableErased leads from a person to the erasure that took them.
+	TableErased   MetaTable = "erased"
+	TableRequests MetaTable = "requests"
+	TableImports  MetaTable = "imports"
+)

@@ -1,0 +1,97 @@
+package eventstore
+
+import (
+	"context"
+	"time"
+)
+
+// Ledger records every privileged act before it has an effect. It is safe for concurrent use.
+type Ledger interface {
+	// Record appends an entry and returns its number, from 1, once it is durable. Time is set if zero.
+	Record(ctx context.Context, tenant TenantID, entry Entry) (uint64, error)
+}
+
+// Act is what was done, as a code.
+type Act string
+
+// The privileged acts.
+const (
+	ActTenantCreated   Act = "tenant-created"
+	ActTenantErased    Act = "tenant-erased"
+	ActTokenCreated    Act = "token-created"
+	ActTokenRotated    Act = "token-rotated"
+	ActTokenRevoked    Act = "token-revoked"
+	ActSettingsChanged Act = "settings-changed"
+	ActLookup          Act = "person-looked-up"
+	ActShown           Act = "person-shown"
+	ActTranscriptRead  Act = "transcript-read"
+	ActExported        Act = "person-exported"
+	ActErased          Act = "person-erased"
+	ActConversation    Act = "conversation-read"
+	ActLinked          Act = "person-linked"
+	ActVaultChecked    Act = "vault-status-read"
+)
+
+// Entry is one entry of the ledger: codes, token ids, ledger references, salted hashes. It has no field that could hold
+// a person id, a name or free text.
+type Entry struct {
+	Time time.Time
+	Act  Act
+	// Token is the id of the access token that acted; "system" for the store itself.
+	Token TokenID
+	Role  Role
+	// References name the records concerned.
+	References []LedgerReference
+	// Reason, Basis and Scope are codes of their own small lists.
+	Reason Reason
+	Basis  string
+	Scope  Scope
+	// Subject is a salted hash (of a ticket, say); empty if none.
+	Subject []byte
+	// Count is how many things were concerned, where references are not listed one by one.
+	Count uint64
+}
+
+// TokenID is the public part of an access token.
+type TokenID string
+
+// TokenSystem stands for the store itself.
+const TokenSystem TokenID = "system"
+
+// Role is what an access token may do.
+type Role string
+
+// The roles.
+const (
+	RoleBot     Role = "bot"
+	RoleAnalyst Role = "analyst"
+	RoleSupport Role = "support"
+	RoleDPO     Role = "dpo"
+	RoleAdmin   Role = "admin"
+)
+
+// Reason says why a right is exercised.
+type Reason string
+
+// The reasons for an erasure.
+const (
+	ReasonPersonRequest    Reason = "person-request"
+	ReasonConsentWithdrawn Reason = "consent-withdrawn"
+	ReasonRetention        Reason = "retention"
+	ReasonCourtOrder       Reason = "court-order"
+	ReasonOther            Reason = "other"
+)
+
+// Scope says how much of a person an erasure takes.
+type Scope string
+
+// ScopeAll takes the whole linked set.
+const ScopeAll Scope = "all"
+
+// Caller is who asks, as the access token says.
+type Caller struct {
+	Tenant TenantID
+	Token  TokenID
+	// Bot is set for a bot's token: the only bot it may speak for.
+	Bot BotID
+}
