@@ -1,0 +1,6 @@
+package fixture
+
+import (
+	_ "github.com/oubli-store/oubli/cmd/internal/api"
+	_ "github.com/oubli-store/oubli/keyvault"
+)

@@ -1,0 +1,6 @@
+package fixture
+
+import (
+	_ "github.com/oubli-store/oubli/eventstore"
+	_ "github.com/oubli-store/oubli/keyvault/secret"
+)

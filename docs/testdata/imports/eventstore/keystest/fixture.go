@@ -1,0 +1,5 @@
+package fixture
+
+import (
+	_ "github.com/oubli-store/oubli/eventstore"
+)

@@ -1,0 +1,6 @@
+package fixture
+
+import (
+	_ "github.com/nats-io/nats.go"
+	_ "github.com/oubli-store/oubli/projections/release"
+)

@@ -1,0 +1,6 @@
+package fixture
+
+import (
+	_ "github.com/nats-io/nats.go/jetstream"
+	_ "github.com/tink-crypto/tink-go/v2/aead/subtle"
+)
