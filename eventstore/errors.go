@@ -78,6 +78,8 @@ type Problem struct {
 	depth int
 	wait  time.Duration
 	cause error
+	// origin is the problem that this one was derived from, which it still matches.
+	origin *Problem
 }
 
 // Refuse makes a problem. field is the name of a known field as in the event's JSON (dots between levels), or empty; what says
@@ -117,8 +119,8 @@ func (p *Problem) Because(cause error) *Problem {
 // derive copies p; the copy still matches p by [errors.Is].
 func (p *Problem) derive() *Problem {
 	q := *p
-	if q.cause == nil {
-		q.cause = p
+	if q.origin == nil {
+		q.origin = p
 	}
 	return &q
 }
@@ -157,10 +159,10 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// Is matches the sentinel of the same kind.
+// Is matches the sentinel of the same kind, and the problem that p was derived from.
 func (p *Problem) Is(target error) bool {
 	q, ok := target.(*Problem)
-	return ok && kinds[q.kind] == q && q.kind == p.kind
+	return ok && (q == p.origin || kinds[q.kind] == q && q.kind == p.kind)
 }
 
 // Unwrap gives the cause.

@@ -1,0 +1,199 @@
+package logtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/envelope"
+)
+
+func remove(t *testing.T, s *suite) {
+	alice, bob := newPerson(t), newPerson(t)
+	prefix := [8]byte{7, 7, 7}
+	var of []uint64
+	var rowOf = func(n byte) (r row) {
+		copy(r[:], prefix[:])
+		r[8] = n
+		return r
+	}
+	for n := range byte(5) {
+		m := newMessage(t, alice, fmt.Sprint("alice ", n))
+		m.Row = rowOf(n)
+		of = append(of, s.append(t, tenantA, m).Sequence)
+	}
+	kept := newMessage(t, bob, "bob")
+	kept.Row = row{8}
+	at := s.append(t, tenantA, kept)
+	last := newMessage(t, alice, "the stream's last")
+	s.append(t, tenantA, last)
+
+	var done, left uint64 = 0, 1
+	err := s.Remove(t.Context(), tenantA, []eventstore.PersonID{alice}, nil, [][8]byte{prefix}, func(d, l uint64) { done, left = d, l })
+	if err != nil {
+		t.Fatalf("Remove: %v", err)
+	}
+	if done != 6 || left != 0 {
+		t.Errorf("progress ended at %d done, %d left", done, left)
+	}
+	same(t, "Read of the removed", texts(collect(t, s.Read(t.Context(), tenantA, alice, 0))), nil)
+	same(t, "Read of the other", texts(collect(t, s.Read(t.Context(), tenantA, bob, 0))), []string{"bob"})
+	same(t, "Replay", texts(collect(t, s.Replay(t.Context(), tenantA, 0))), []string{"bob"})
+	for _, n := range of {
+		_, err := s.Get(t.Context(), tenantA, n)
+		want(t, "Get of a removed message", err, eventstore.ErrNotFound)
+	}
+	if n, err := s.Count(t.Context(), tenantA, alice); n != 0 || err != nil {
+		t.Errorf("Count: %d, %v", n, err)
+	}
+	if err := s.Remove(t.Context(), tenantA, []eventstore.PersonID{alice, newPerson(t)}, nil, [][8]byte{prefix}, func(uint64, uint64) {}); err != nil {
+		t.Errorf("Remove again: %v", err)
+	}
+	if a := s.append(t, tenantA, kept); !a.Duplicate || a.Sequence != at.Sequence {
+		t.Errorf("another person's row is gone: %+v", a)
+	}
+
+	// The rows are gone, and sequences go on from where they were.
+	m := newMessage(t, bob, "later")
+	m.Row = rowOf(0)
+	if a := s.append(t, tenantA, m); a.Duplicate || a.Sequence <= at.Sequence+1 {
+		t.Errorf("after the removal: %+v, want a fresh sequence above %d", a, at.Sequence+1)
+	}
+}
+
+func removeControl(t *testing.T, s *suite) {
+	control := func(text string) uint64 {
+		m := newMessage(t, eventstore.PersonID{}, text)
+		m.Envelope.Month = envelope.ControlMonth
+		return s.append(t, tenantA, m).Sequence
+	}
+	first := control("one")
+	control("two")
+	alice := newPerson(t)
+	s.append(t, tenantA, newMessage(t, alice, "alice"))
+	if err := s.Remove(t.Context(), tenantA, nil, []uint64{first}, nil, func(uint64, uint64) {}); err != nil {
+		t.Fatalf("Remove: %v", err)
+	}
+	same(t, "Replay", texts(collect(t, s.Replay(t.Context(), tenantA, 0))), []string{"two", "alice"})
+	if err := s.Remove(t.Context(), tenantA, nil, []uint64{first}, nil, func(uint64, uint64) {}); err != nil {
+		t.Errorf("Remove again: %v", err)
+	}
+}
+
+func tenants(t *testing.T, s *suite) {
+	alice := newPerson(t)
+	m := newMessage(t, alice, "alpha's")
+	m.Row = row{1}
+	s.append(t, tenantA, m)
+	if _, err := s.try(t.Context(), tenantB, m); err == nil {
+		t.Error("a tenant that was not opened took a message")
+	}
+	s.open(t, tenantB)
+	if a := s.append(t, tenantB, m); a.Duplicate {
+		t.Error("a row of one tenant answered in another")
+	}
+	m2 := newMessage(t, alice, "beta's")
+	s.append(t, tenantB, m2)
+	same(t, "alpha", texts(collect(t, s.Replay(t.Context(), tenantA, 0))), []string{"alpha's"})
+	same(t, "beta", texts(collect(t, s.Replay(t.Context(), tenantB, 0))), []string{"alpha's", "beta's"})
+
+	for range 2 {
+		if err := s.EraseTenant(t.Context(), tenantA); err != nil {
+			t.Fatalf("EraseTenant: %v", err)
+		}
+	}
+	if _, err := s.Committed(t.Context(), tenantA); err == nil {
+		t.Error("an erased tenant has a committed sequence")
+	}
+	same(t, "beta", texts(collect(t, s.Replay(t.Context(), tenantB, 0))), []string{"alpha's", "beta's"})
+}
+
+func openRules(t *testing.T, s *suite) {
+	if err := s.Open(t.Context(), tenantB, vault, false, accept); err == nil {
+		t.Error("a tenant that should be there and is not was opened")
+	}
+	s.append(t, tenantA, newMessage(t, newPerson(t), "one"))
+	if s.reopen == nil {
+		return
+	}
+	s.Log = s.reopen(t)
+	want(t, "another vault's stream", s.Open(t.Context(), tenantA, eventstore.VaultID{9}, true, accept), eventstore.ErrDamaged)
+}
+
+func recordRules(t *testing.T, s *suite) {
+	ctx := t.Context()
+	if _, err := s.AppendRecord(ctx, tenantA, eventstore.RecordsLedger, []byte("x")); err == nil {
+		t.Error("a stream that was not opened took a record")
+	}
+	if err := s.OpenRecords(ctx, tenantA, eventstore.RecordsLedger, vault, false); err == nil {
+		t.Error("a record stream that should be there and is not was opened")
+	}
+	for _, stream := range []eventstore.RecordStream{eventstore.RecordsLedger, eventstore.RecordsStats} {
+		if err := s.OpenRecords(ctx, tenantA, stream, vault, true); err != nil {
+			t.Fatalf("OpenRecords: %v", err)
+		}
+	}
+	same(t, "ReadRecords of nothing", s.records(t, eventstore.RecordsLedger, 1), nil)
+	for n := range uint64(5) {
+		got, err := s.AppendRecord(ctx, tenantA, eventstore.RecordsLedger, fmt.Append(nil, "entry ", n+1))
+		if err != nil || got != n+1 {
+			t.Fatalf("AppendRecord: %d, %v, want %d", got, err, n+1)
+		}
+	}
+	if n, err := s.AppendRecord(ctx, tenantA, eventstore.RecordsStats, []byte("release")); n != 1 || err != nil {
+		t.Errorf("AppendRecord to another stream: %d, %v", n, err)
+	}
+	same(t, "ReadRecords", s.records(t, eventstore.RecordsLedger, 1), []string{"1 entry 1", "2 entry 2", "3 entry 3", "4 entry 4", "5 entry 5"})
+	same(t, "ReadRecords from 4", s.records(t, eventstore.RecordsLedger, 4), []string{"4 entry 4", "5 entry 5"})
+	same(t, "ReadRecords from 6", s.records(t, eventstore.RecordsLedger, 6), nil)
+	same(t, "ReadRecords of the other", s.records(t, eventstore.RecordsStats, 0), []string{"1 release"})
+}
+
+func (s *suite) records(t *testing.T, stream eventstore.RecordStream, from uint64) (out []string) {
+	t.Helper()
+	for _, r := range collect(t, s.ReadRecords(t.Context(), tenantA, stream, from)) {
+		out = append(out, fmt.Sprintf("%d %s", r.Number, r.Data))
+	}
+	return out
+}
+
+func reopening(t *testing.T, s *suite) {
+	if s.reopen == nil {
+		t.Skip("this log does not outlive its process")
+	}
+	alice := newPerson(t)
+	if err := s.OpenRecords(t.Context(), tenantA, eventstore.RecordsLedger, vault, true); err != nil {
+		t.Fatal(err)
+	}
+	m := newMessage(t, alice, "one")
+	m.Row = row{5}
+	first := s.append(t, tenantA, m)
+	second := s.append(t, tenantA, newMessage(t, alice, "two"))
+	if _, err := s.AppendRecord(t.Context(), tenantA, eventstore.RecordsLedger, []byte("entry")); err != nil {
+		t.Fatal(err)
+	}
+
+	s.Log = s.reopen(t)
+	asked := 0
+	err := s.Open(t.Context(), tenantA, vault, false, func(context.Context, eventstore.Stored) error { asked++; return nil })
+	if err != nil || asked != 0 {
+		t.Fatalf("Open again: %v, asked for %d journalled events", err, asked)
+	}
+	if err := s.OpenRecords(t.Context(), tenantA, eventstore.RecordsLedger, vault, false); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "Read", texts(collect(t, s.Read(t.Context(), tenantA, alice, 0))), []string{"one", "two"})
+	same(t, "ReadRecords", s.records(t, eventstore.RecordsLedger, 1), []string{"1 entry"})
+	if a := s.append(t, tenantA, m); !a.Duplicate || a.Sequence != first.Sequence {
+		t.Errorf("the row is gone: %+v", a)
+	}
+	m = newMessage(t, alice, "three")
+	m.Expected = &second.Sequence
+	if a := s.append(t, tenantA, m); a.Sequence <= second.Sequence {
+		t.Errorf("appended at %d behind %d", a.Sequence, second.Sequence)
+	}
+	if n, err := s.AppendRecord(t.Context(), tenantA, eventstore.RecordsLedger, []byte("entry")); n != 2 || err != nil {
+		t.Errorf("AppendRecord: %d, %v", n, err)
+	}
+}
