@@ -1,0 +1,64 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// BenchmarkAppend measures durable appends of 560-byte events of 10,000 persons, each with an idempotency row.
+func BenchmarkAppend(b *testing.B) {
+	for _, callers := range []int{1, 64, 256, 1024} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			r := newRoom(b, nil)
+			r.openTenant()
+			persons := make([]eventstore.PersonID, 10_000)
+			for i := range persons {
+				persons[i] = newPerson(b)
+			}
+			template := newMessage(b, persons[0], 560)
+			var next atomic.Int64
+			took := make([]time.Duration, b.N)
+			ctx := context.Background()
+			b.ReportAllocs()
+			b.ResetTimer()
+			var all sync.WaitGroup
+			for range callers {
+				all.Go(func() {
+					for {
+						i := int(next.Add(1)) - 1
+						if i >= b.N {
+							return
+						}
+						m := template
+						m.Person = persons[i%len(persons)]
+						m.Envelope.Event[15], m.Envelope.Event[14], m.Envelope.Event[13] = byte(i), byte(i>>8), byte(i>>16)
+						m.Row = row{0: byte(i), 8: byte(i >> 8), 9: byte(i >> 16), 10: byte(i >> 24), 23: 1}
+						begin := time.Now()
+						ticket, err := r.s.Submit(ctx, tenant, m)
+						if err == nil {
+							_, err = ticket.Wait(ctx)
+						}
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						took[i] = time.Since(begin)
+					}
+				})
+			}
+			all.Wait()
+			b.StopTimer()
+			slices.Sort(took)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(took[b.N/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(took[b.N*99/100].Microseconds()), "p99-µs")
+		})
+	}
+}

@@ -1,0 +1,53 @@
+// Package streams keeps a tenant's sealed events and records on NATS JetStream, such that what was acknowledged survives power loss although
+// JetStream syncs its files only every few seconds. It implements [eventstore.Log] and [eventstore.Records].
+//
+// # Streams
+//
+//	CONV_<tenant>    conv.<tenant>.<person>  a person's events
+//	                 ctl.<tenant>            what happened to persons
+//	                 conv.<tenant>.-         empty messages, deleted at once, where an erased one was
+//	LEDGER_<tenant>  ledger.<tenant>         records; JetStream is told to deny deleting and purging
+//	STATS_<tenant>   stats.<tenant>          the same
+//
+// One message is one envelope (package envelope), or one record as it was given. Its sequence is JetStream's. The stream's metadata names the
+// vault (oubli.vault) and the format (oubli.format, 1). Neither Nats-Msg-Id nor any other header is stored but the expected last
+// sequence. There is one replica unless configured, files, no compression.
+//
+// # log/
+//
+//	LOCK                  locked while a process has log/ open
+//	index.db/             Pebble: idempotency rows and watermarks; no person id stands in it
+//	<tenant>/<kind>/      the journal of one stream (package journal)
+//
+// The index has no write-ahead log: after a crash it stands as at its last flush and is brought up to date from the journals, which are trimmed
+// behind a flush only. (index.db and not index, which can be a tenant's name.)
+//
+// # Guaranteed
+//
+//   - A nil error of Wait or AppendRecord: the message is synced in the journal, and stands in the stream (Journalled messages and records: it
+//     will). Its sequence is final.
+//   - ErrConflict and ErrUnavailable: it is not stored and will not be. ErrUncertain: it may be; the same row settles it.
+//   - Messages of one caller, and of one person in the order of Submit, have ascending sequences. The same row is stored once, as long as the
+//     message is.
+//   - Readers never see what is not journalled and published.
+//   - A tenant whose stream, journal and watermark do not fit is not opened: ErrDamaged names what is missing or foreign. Nothing was
+//     published before that. A stream that the server does not know while log/ does is never created anew.
+//
+// # How a start compares
+//
+//	watermark   vault, creation time, last sequence, newest event that stays, number of removed messages
+//	1. vault and creation time of the stream are those of the watermark
+//	2. the journal reaches up to the watermark's last sequence; its tail brings watermark and rows up to date
+//	3. the watermark's event stands where it was; the stream holds as many messages as it must
+//	4. the stream's last message is the one that the journal has there
+//	5. stream shorter than the journal: the rest is published again under the same sequences, if the journal has all of it
+//	6. stream longer, by at most one group: each message must open under the vault; it is taken into the journal
+//	7. messages that were to be removed and are there again are removed again
+//
+// # Not guaranteed
+//
+//   - Rows of messages that are taken in at step 6 are lost: their callers were told ErrUncertain, and a retry is stored beside them. It
+//     takes a power failure between JetStream's write-out and the sync of the journal, which was written first.
+//   - A log/ and a stream that were rolled back together are not noticed here.
+//   - With an external server a message counts as safe after [Config.Settle]; the server's sync interval is not checked.
+package streams

@@ -1,0 +1,278 @@
+package streams
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// indexDir cannot be the name of a tenant, whose directories stand beside it.
+const indexDir = "index.db"
+
+// indexVersion is the version of the keys and values below.
+const indexVersion = 1
+
+// Keys of the index:
+//
+//	'v'                                    → version (1)
+//	's' len(tenant) tenant kind            → mark: what is known of a stream
+//	'r' len(tenant) tenant row (24)        → sequence (8), key month (2)
+const (
+	keyVersion = 'v'
+	keyStream  = 's'
+	keyRow     = 'r'
+)
+
+type row = [8 + eventstore.MarkSize]byte
+
+// index is the Pebble database of idempotency rows and watermarks. It has no log of its own (WAL): after a crash it is as it was at its last
+// flush, and the journals, which are not trimmed before a flush, bring it up to date. Batches stay whole and in order.
+type index struct{ db *pebble.DB }
+
+// states of a stream.
+const (
+	stateNone     = 0 // nothing is known
+	stateCreating = 1 // its creation was begun
+	stateReady    = 2
+	stateErasing  = 3 // its tenant is being erased
+)
+
+// mark is what the index knows of a stream: its watermark.
+type mark struct {
+	state   byte
+	vault   eventstore.VaultID
+	created int64 // nanoseconds since 1970
+	// last is the last journalled sequence; removed counts the messages that were given up for removal.
+	last, removed uint64
+	// anchor is the newest message that was not removed, and its event; 0 if there is none.
+	anchor uint64
+	event  [16]byte
+}
+
+const markSize = 1 + 16 + 8 + 8 + 8 + 8 + 16
+
+func (m mark) encode() []byte {
+	b := append(make([]byte, 0, markSize), m.state)
+	b = append(b, m.vault[:]...)
+	for _, v := range []uint64{uint64(m.created), m.last, m.removed, m.anchor} {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	return append(b, m.event[:]...)
+}
+
+func decodeMark(b []byte) (m mark, err error) {
+	if len(b) != markSize {
+		return m, damaged("a watermark in log/%s has %d bytes", indexDir, len(b))
+	}
+	m.state = b[0]
+	copy(m.vault[:], b[1:17])
+	for i, v := range []*uint64{new(uint64), &m.last, &m.removed, &m.anchor} {
+		*v = binary.BigEndian.Uint64(b[17+8*i:])
+		if i == 0 {
+			m.created = int64(*v)
+		}
+	}
+	copy(m.event[:], b[49:])
+	return m, nil
+}
+
+func streamKey(sp spec) []byte {
+	k := append([]byte{keyStream, byte(len(sp.tenant))}, sp.tenant...)
+	return append(k, sp.kind...)
+}
+
+func rowKey(dst []byte, tenant eventstore.TenantID, r []byte) []byte {
+	dst = append(dst, keyRow, byte(len(tenant)))
+	dst = append(dst, tenant...)
+	return append(dst, r...)
+}
+
+func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
+	o := &pebble.Options{
+		FS:                 fs,
+		FormatMajorVersion: pebble.FormatNewest,
+		DisableWAL:         true,
+		MemTableSize:       16 << 20,
+		Logger:             indexLogger{log},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		if pebble.IsCorruptionError(err) {
+			return nil, fmt.Errorf("%w: log/%s: %w", eventstore.ErrDamaged, indexDir, err)
+		}
+		return nil, fmt.Errorf("opening log/%s: %w", indexDir, err)
+	}
+	x := &index{db: db}
+	if err := x.checkVersion(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return x, nil
+}
+
+func (x *index) checkVersion() error {
+	v, err := x.get([]byte{keyVersion})
+	switch {
+	case err != nil:
+		return err
+	case v == nil:
+		if err := x.db.Set([]byte{keyVersion}, []byte{indexVersion}, pebble.NoSync); err != nil {
+			return fmt.Errorf("writing log/%s: %w", indexDir, err)
+		}
+		return x.flush()
+	case len(v) != 1 || v[0] == 0:
+		return damaged("log/%s does not say its version", indexDir)
+	case v[0] > indexVersion:
+		return fmt.Errorf("%w: log/%s has version %d", eventstore.ErrNewerVersion, indexDir, v[0])
+	}
+	return nil
+}
+
+// get copies a value; nil if there is none.
+func (x *index) get(key []byte) ([]byte, error) {
+	v, c, err := x.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading log/%s: %w", indexDir, err)
+	}
+	v = append([]byte{}, v...)
+	return v, c.Close()
+}
+
+// row finds the sequence of a row; 0 if there is none.
+func (x *index) row(tenant eventstore.TenantID, r *row) (uint64, error) {
+	var space [64]byte
+	v, c, err := x.db.Get(rowKey(space[:0], tenant, r[:]))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading log/%s: %w", indexDir, err)
+	}
+	if len(v) != 10 {
+		return 0, errors.Join(damaged("a row in log/%s has %d bytes", indexDir, len(v)), c.Close())
+	}
+	return binary.BigEndian.Uint64(v), c.Close()
+}
+
+func (x *index) mark(sp spec) (mark, error) {
+	v, err := x.get(streamKey(sp))
+	if err != nil || v == nil {
+		return mark{}, err
+	}
+	return decodeMark(v)
+}
+
+// setMark writes a watermark durably.
+func (x *index) setMark(sp spec, m mark) error {
+	if err := x.db.Set(streamKey(sp), m.encode(), pebble.NoSync); err != nil {
+		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	}
+	return x.flush()
+}
+
+// change gathers what one group or removal does to the index.
+type change struct {
+	spec  spec
+	mark  mark
+	rows  []rowAt
+	wiped [][8]byte
+}
+
+type rowAt struct {
+	row      row
+	sequence uint64
+	month    uint16
+}
+
+// apply does a change, whole or not at all.
+func (x *index) apply(c change) error {
+	b := x.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	var key [64]byte
+	var value [10]byte
+	for i := range c.rows {
+		r := &c.rows[i]
+		binary.BigEndian.PutUint64(value[:], r.sequence)
+		binary.BigEndian.PutUint16(value[8:], r.month)
+		if err := b.Set(rowKey(key[:0], c.spec.tenant, r.row[:]), value[:], nil); err != nil {
+			return fmt.Errorf("writing log/%s: %w", indexDir, err)
+		}
+	}
+	for _, p := range c.wiped {
+		from := rowKey(nil, c.spec.tenant, p[:])
+		if err := b.DeleteRange(from, after(from), nil); err != nil {
+			return fmt.Errorf("writing log/%s: %w", indexDir, err)
+		}
+	}
+	if err := b.Set(streamKey(c.spec), c.mark.encode(), nil); err != nil {
+		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	}
+	return nil
+}
+
+// after is the first key behind all that begin with prefix.
+func after(prefix []byte) []byte {
+	end := append([]byte{}, prefix...)
+	for i := len(end) - 1; ; i-- {
+		end[i]++
+		if end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+}
+
+// forget deletes all of a tenant but its watermarks.
+func (x *index) forget(tenant eventstore.TenantID) error {
+	from := rowKey(nil, tenant, nil)
+	if err := x.db.DeleteRange(from, after(from), pebble.NoSync); err != nil {
+		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	}
+	return x.flush()
+}
+
+func (x *index) forgetMark(sp spec) error {
+	if err := x.db.Delete(streamKey(sp), pebble.NoSync); err != nil {
+		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	}
+	return x.flush()
+}
+
+// flush makes everything durable.
+func (x *index) flush() error {
+	if err := x.db.Flush(); err != nil {
+		return fmt.Errorf("flushing log/%s: %w", indexDir, err)
+	}
+	return nil
+}
+
+func (x *index) close() error { return errors.Join(x.flush(), x.db.Close()) }
+
+// indexLogger keeps Pebble quiet but for errors.
+type indexLogger struct{ to *slog.Logger }
+
+func (l indexLogger) Infof(string, ...any) {}
+func (l indexLogger) Errorf(format string, a ...any) {
+	l.to.Error("log/" + indexDir + ": " + fmt.Sprintf(format, a...))
+}
+
+// Fatalf must not return. Nothing acknowledged depends on the index, so ending the process loses nothing.
+func (l indexLogger) Fatalf(format string, a ...any) {
+	l.Errorf(format, a...)
+	panic("log/" + indexDir + ": " + fmt.Sprintf(format, a...))
+}

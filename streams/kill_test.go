@@ -1,0 +1,3 @@
+package streams
+
+func childMain() bool { return false }

@@ -1,0 +1,275 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// batchCount and batchBytes bound one direct get.
+	batchCount = 1000
+	batchBytes = 4 << 20
+	// answerWait is how long the server may be silent.
+	answerWait = 5 * time.Second
+)
+
+// remote is a stream as the server has it.
+type remote struct {
+	js    jetstream.JetStream
+	reads *nats.Conn
+	spec  spec
+}
+
+// state is what the server says of a stream.
+type state struct {
+	created     int64
+	vault       string
+	format      string
+	last, count uint64
+}
+
+var errNoStream = errors.New("the stream does not exist")
+
+// state asks the server. errNoStream if it knows no such stream; other errors are outages.
+func (r remote) state(ctx context.Context) (state, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	st, err := r.js.Stream(ctx, r.spec.stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return state{}, errNoStream
+	}
+	if err != nil {
+		return state{}, unavailable(err)
+	}
+	return stateOf(st.CachedInfo()), nil
+}
+
+func stateOf(i *jetstream.StreamInfo) state {
+	return state{
+		created: i.Created.UnixNano(),
+		vault:   i.Config.Metadata[metaVault],
+		format:  i.Config.Metadata[metaFormat],
+		last:    i.State.LastSeq,
+		count:   i.State.Msgs,
+	}
+}
+
+// count asks how many messages of a subject are stored.
+func (r remote) count(ctx context.Context, subject string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	st, err := r.js.Stream(ctx, r.spec.stream())
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return info.State.Subjects[subject], nil
+}
+
+// destroy deletes a message and overwrites its bytes. No error if it is gone already.
+func (r remote) destroy(ctx context.Context, sequence uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	request, err := json.Marshal(struct {
+		Seq uint64 `json:"seq"`
+	}{sequence})
+	if err != nil {
+		return fmt.Errorf("asking for a removal: %w", err)
+	}
+	m, err := r.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+r.spec.stream(), request)
+	if err != nil {
+		return unavailable(err)
+	}
+	var answer struct {
+		Success bool                `json:"success"`
+		Error   *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return unavailable(err)
+	}
+	if answer.Success {
+		return nil
+	}
+	// The server answers the same code for a message that is not there and for other failures: look.
+	if _, err := r.get(ctx, sequence); errors.Is(err, errNoMessage) {
+		return nil
+	}
+	if answer.Error != nil {
+		return unavailable(answer.Error)
+	}
+	return unavailable(errors.New("the server did not remove the message"))
+}
+
+// message is one message as the server has it.
+type message struct {
+	sequence uint64
+	subject  string
+	at       time.Time
+	data     []byte
+}
+
+var errNoMessage = errors.New("there is no such message")
+
+type getRequest struct {
+	Seq      uint64 `json:"seq,omitempty"`
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+func (r remote) direct() string { return "$JS.API.DIRECT.GET." + r.spec.stream() }
+
+// get reads one message. errNoMessage if there is none.
+func (r remote) get(ctx context.Context, sequence uint64) (message, error) {
+	return r.one(ctx, getRequest{Seq: sequence})
+}
+
+// lastOf reads the last message of a subject. errNoMessage if there is none.
+func (r remote) lastOf(ctx context.Context, subject string) (message, error) {
+	return r.one(ctx, getRequest{LastFor: subject})
+}
+
+func (r remote) one(ctx context.Context, q getRequest) (message, error) {
+	request, err := json.Marshal(q)
+	if err != nil {
+		return message{}, fmt.Errorf("asking for a message: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	m, err := r.reads.RequestWithContext(ctx, r.direct(), request)
+	if err != nil {
+		return message{}, unavailable(err)
+	}
+	out, status, err := decode(m)
+	switch {
+	case err != nil:
+		return message{}, err
+	case status == "404":
+		return message{}, errNoMessage
+	case status != "":
+		return message{}, unavailable(errors.New("the server answered a read with status " + status))
+	}
+	return out, nil
+}
+
+// decode reads an answer of a direct get: a message, or a status.
+func decode(m *nats.Msg) (out message, status string, err error) {
+	if s := m.Header.Get("Status"); s != "" {
+		return out, s, nil
+	}
+	out.subject = m.Header.Get(jetstream.SubjectHeader)
+	out.data = m.Data
+	out.sequence, err = strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil || out.subject == "" {
+		return out, "", unavailable(errors.New("the server answered a read with something else"))
+	}
+	out.at, err = time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return out, "", unavailable(errors.New("the server answered a read without its time"))
+	}
+	return out, "", nil
+}
+
+// batch is a direct get of many messages that is under way.
+type batch struct{ sub *nats.Subscription }
+
+// ask begins a batch of messages of a subject (wildcards allowed), from a sequence on.
+func (r remote) ask(subject string, from uint64) (*batch, error) {
+	request, err := json.Marshal(getRequest{Seq: max(from, 1), NextFor: subject, Batch: batchCount, MaxBytes: batchBytes})
+	if err != nil {
+		return nil, fmt.Errorf("asking for messages: %w", err)
+	}
+	inbox := r.reads.NewInbox()
+	sub, err := r.reads.SubscribeSync(inbox)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	b := &batch{sub}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		b.drop()
+		return nil, unavailable(err)
+	}
+	if err := r.reads.PublishRequest(r.direct(), inbox, request); err != nil {
+		b.drop()
+		return nil, unavailable(err)
+	}
+	return b, nil
+}
+
+func (b *batch) drop() {
+	if b != nil {
+		_ = b.sub.Unsubscribe()
+	}
+}
+
+// collect awaits the messages. more: there may be others behind the last one.
+func (b *batch) collect(ctx context.Context) (out []message, more bool, err error) {
+	defer b.drop()
+	for {
+		one, cancel := context.WithTimeout(ctx, answerWait)
+		m, err := b.sub.NextMsgWithContext(one)
+		cancel()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, false, ctx.Err()
+			}
+			return nil, false, unavailable(err)
+		}
+		msg, status, err := decode(m)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case status == "":
+			out = append(out, msg)
+		case status == "404":
+			return out, false, nil
+		case status == "204":
+			return out, m.Header.Get("Nats-Num-Pending") != "0" && len(out) > 0, nil
+		default:
+			return nil, false, unavailable(errors.New("the server answered a read with status " + status))
+		}
+	}
+}
+
+// each gives fn the messages of a subject with a sequence from..to in order, one batch read ahead. fn ends it by returning false.
+func (r remote) each(ctx context.Context, subject string, from, to uint64, fn func(message) bool) error {
+	if from > to {
+		return nil
+	}
+	next, err := r.ask(subject, from)
+	if err != nil {
+		return err
+	}
+	defer func() { next.drop() }()
+	for next != nil {
+		got, more, err := next.collect(ctx)
+		next = nil
+		if err != nil {
+			return err
+		}
+		if more {
+			if last := got[len(got)-1].sequence; last < to {
+				if next, err = r.ask(subject, last+1); err != nil {
+					return err
+				}
+			}
+		}
+		for _, m := range got {
+			if m.sequence > to || !fn(m) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
