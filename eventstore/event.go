@@ -55,101 +55,104 @@ const (
 // It is personal data from end to end: it prints as [redacted] under every verb and in slog; only JSON shows it.
 type Event struct {
 	// Key is the caller's idempotency key ("id" in JSON). Empty: a retry is a second event.
-	Key string `json:"id,omitempty"`
+	Key string `json:"id,omitempty" cbor:"2,keyasint,omitempty"`
 	// Time is the event's own time. Zero means the receive time.
-	Time         time.Time      `json:"time,omitzero"`
-	Identity     *Identity      `json:"identity,omitempty"`
-	Also         []Identity     `json:"also,omitempty"`
-	Conversation ConversationID `json:"conversation"`
-	Type         EventType      `json:"type"`
-	Author       Author         `json:"author,omitempty"`
-	Operator     string         `json:"operator,omitempty"`
-	Bot          BotID          `json:"bot,omitempty"`
-	BotVersion   string         `json:"bot_version,omitempty"`
-	Channel      string         `json:"channel,omitempty"`
-	Language     string         `json:"language,omitempty"`
-	Text         string         `json:"text,omitempty"`
+	Time         time.Time      `json:"time,omitzero" cbor:"-"`
+	Identity     *Identity      `json:"identity,omitempty" cbor:"3,keyasint,omitempty"`
+	Also         []Identity     `json:"also,omitempty" cbor:"4,keyasint,omitempty"`
+	Conversation ConversationID `json:"conversation" cbor:"5,keyasint,omitempty"`
+	Type         EventType      `json:"type" cbor:"6,keyasint,omitempty"`
+	Author       Author         `json:"author,omitempty" cbor:"7,keyasint,omitempty"`
+	Operator     string         `json:"operator,omitempty" cbor:"8,keyasint,omitempty"`
+	Bot          BotID          `json:"bot,omitempty" cbor:"9,keyasint,omitempty"`
+	BotVersion   string         `json:"bot_version,omitempty" cbor:"10,keyasint,omitempty"`
+	Channel      string         `json:"channel,omitempty" cbor:"11,keyasint,omitempty"`
+	Language     string         `json:"language,omitempty" cbor:"12,keyasint,omitempty"`
+	Text         string         `json:"text,omitempty" cbor:"13,keyasint,omitempty"`
 
-	Intent            *Intent            `json:"intent,omitempty"`
-	Entities          []Entity           `json:"entities,omitempty"`
-	Slot              *Slot              `json:"slot,omitempty"`
-	Handoff           *Handoff           `json:"handoff,omitempty"`
-	ConversationState *ConversationState `json:"conversation_state,omitempty"`
-	Feedback          *Feedback          `json:"feedback,omitempty"`
-	Consent           *Consent           `json:"consent,omitempty"`
-	Notice            *Notice            `json:"notice,omitempty"`
-	Disclosure        *Disclosure        `json:"disclosure,omitempty"`
-	Status            string             `json:"status,omitempty"`
-	Approver          string             `json:"approver,omitempty"`
-	Data              json.RawMessage    `json:"data,omitempty"`
+	Intent            *Intent            `json:"intent,omitempty" cbor:"14,keyasint,omitempty"`
+	Entities          []Entity           `json:"entities,omitempty" cbor:"15,keyasint,omitempty"`
+	Slot              *Slot              `json:"slot,omitempty" cbor:"16,keyasint,omitempty"`
+	Handoff           *Handoff           `json:"handoff,omitempty" cbor:"17,keyasint,omitempty"`
+	ConversationState *ConversationState `json:"conversation_state,omitempty" cbor:"18,keyasint,omitempty"`
+	Feedback          *Feedback          `json:"feedback,omitempty" cbor:"19,keyasint,omitempty"`
+	Consent           *Consent           `json:"consent,omitempty" cbor:"20,keyasint,omitempty"`
+	Notice            *Notice            `json:"notice,omitempty" cbor:"21,keyasint,omitempty"`
+	Disclosure        *Disclosure        `json:"disclosure,omitempty" cbor:"22,keyasint,omitempty"`
+	Status            string             `json:"status,omitempty" cbor:"23,keyasint,omitempty"`
+	Approver          string             `json:"approver,omitempty" cbor:"24,keyasint,omitempty"`
+	Data              json.RawMessage    `json:"data,omitempty" cbor:"25,keyasint,omitempty"`
 
 	// ExpectedSequence makes the append conditional on the person's last sequence; 0 means that there is none yet.
-	ExpectedSequence *uint64 `json:"expected_sequence,omitempty"`
+	ExpectedSequence *uint64 `json:"expected_sequence,omitempty" cbor:"-"`
+
+	// unknown holds what a newer version wrote into the body, as a CBOR map, so that it survives being sealed anew.
+	unknown []byte
 }
 
 // Identity is a handle by which a bot knows a person. It prints as [redacted]; only JSON shows it.
 type Identity struct {
-	Namespace string `json:"namespace"`
-	ID        string `json:"id"`
+	Namespace string `json:"namespace" cbor:"1,keyasint"`
+	ID        string `json:"id" cbor:"2,keyasint"`
 }
 
 // Intent is what a classifier understood. Confidence is between 0 and 1.
 type Intent struct {
-	Name       string  `json:"name"`
-	Confidence float64 `json:"confidence,omitempty"`
-	Fallback   bool    `json:"fallback,omitempty"`
+	Name       string  `json:"name" cbor:"1,keyasint"`
+	Confidence float64 `json:"confidence,omitempty" cbor:"2,keyasint,omitempty"`
+	Fallback   bool    `json:"fallback,omitempty" cbor:"3,keyasint,omitempty"`
 }
 
 // Entity is a span of the text, counted in Unicode code points, end exclusive.
 type Entity struct {
-	Type      string `json:"type"`
-	Value     string `json:"value,omitempty"`
-	Start     int    `json:"start"`
-	End       int    `json:"end"`
-	Sensitive bool   `json:"sensitive,omitempty"`
+	Type      string `json:"type" cbor:"1,keyasint"`
+	Value     string `json:"value,omitempty" cbor:"2,keyasint,omitempty"`
+	Start     int    `json:"start" cbor:"3,keyasint"`
+	End       int    `json:"end" cbor:"4,keyasint"`
+	Sensitive bool   `json:"sensitive,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
 // Slot is a value that the bot remembers within a conversation. Value is any JSON.
 type Slot struct {
-	Name  string          `json:"name"`
-	Value json.RawMessage `json:"value,omitempty"`
+	Name  string          `json:"name" cbor:"1,keyasint"`
+	Value json.RawMessage `json:"value,omitempty" cbor:"2,keyasint,omitempty"`
 }
 
 // Handoff says that a human takes over.
 type Handoff struct {
-	To     string `json:"to,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	To     string `json:"to,omitempty" cbor:"1,keyasint,omitempty"`
+	Reason string `json:"reason,omitempty" cbor:"2,keyasint,omitempty"`
 }
 
 // ConversationState marks the start or the end of a conversation.
 type ConversationState struct {
-	State   string `json:"state"`
-	Outcome string `json:"outcome,omitempty"`
+	State   string `json:"state" cbor:"1,keyasint"`
+	Outcome string `json:"outcome,omitempty" cbor:"2,keyasint,omitempty"`
 }
 
 // Feedback is a score on a scale from 1 (or 0) to Scale.
 type Feedback struct {
-	Score float64 `json:"score"`
-	Scale float64 `json:"scale"`
+	Score float64 `json:"score" cbor:"1,keyasint"`
+	Scale float64 `json:"scale" cbor:"2,keyasint"`
 }
 
 // Consent is given or withdrawn for one purpose.
 type Consent struct {
-	Purpose string `json:"purpose"`
-	Granted bool   `json:"granted"`
-	Method  string `json:"method,omitempty"`
-	Source  string `json:"source,omitempty"`
-	Notice  string `json:"notice,omitempty"`
+	Purpose string `json:"purpose" cbor:"1,keyasint"`
+	Granted bool   `json:"granted" cbor:"2,keyasint"`
+	Method  string `json:"method,omitempty" cbor:"3,keyasint,omitempty"`
+	Source  string `json:"source,omitempty" cbor:"4,keyasint,omitempty"`
+	Notice  string `json:"notice,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
 // Notice says which privacy notice was shown.
 type Notice struct {
-	Version  string `json:"version"`
-	Language string `json:"language,omitempty"`
+	Version  string `json:"version" cbor:"1,keyasint"`
+	Language string `json:"language,omitempty" cbor:"2,keyasint,omitempty"`
 }
 
 // Disclosure says that data went to a recipient.
 type Disclosure struct {
-	Recipient  string   `json:"recipient"`
-	Categories []string `json:"categories,omitempty"`
+	Recipient  string   `json:"recipient" cbor:"1,keyasint"`
+	Categories []string `json:"categories,omitempty" cbor:"2,keyasint,omitempty"`
 }

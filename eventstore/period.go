@@ -17,9 +17,9 @@ const (
 
 // Period is a civil day, ISO week or month of a tenant's time zone. It is comparable.
 type Period struct {
-	Kind PeriodKind
+	Kind PeriodKind `cbor:"1,keyasint"`
 	// First is the first civil day, as days since 1970-01-01.
-	First int32
+	First int32 `cbor:"2,keyasint"`
 }
 
 // PeriodOf is the period of a kind that holds the instant t in the zone.

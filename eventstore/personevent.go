@@ -30,5 +30,5 @@ type PersonEvent struct {
 type PeriodMark struct {
 	Period Period `cbor:"1,keyasint"`
 	Mark   Mark   `cbor:"2,keyasint"`
-	To     Mark   `cbor:"3,keyasint,omitempty"`
+	To     Mark   `cbor:"3,keyasint,omitzero"`
 }
