@@ -1,0 +1,59 @@
+// Package keyvault is the key vault: it resolves, mints and links persons, opens their keys through gates, seals and marks, fences and
+// shreds. It implements [eventstore.Keys] and [eventstore.Meta].
+//
+// # What is where
+//
+// The vault directory is a Pebble database; everything in it that matters is sealed in the key tree of its tenant (package tree), whose
+// root key stands in the root register only (package register). So what Pebble keeps of deleted rows is useless once the root key above
+// it is effaced.
+//
+// # Rows, version 1
+//
+// Integers are big endian; T is the tenant's number (4 bytes).
+//
+//	0x01                     version(1) ‖ vault id(16)
+//	0x02 ‖ tenant name       version(1) ‖ state(1: 1 creating, 2 live, 3 erasing, 4 erased) ‖ T
+//	0x10 ‖ T ‖ 'R' 'N' 'B'   the key tree
+//	0x10 ‖ T ‖ 'X' ‖ person  tombstone: the person was erased. Empty
+//	0x10 ‖ T ‖ 'F' ‖ person  fence: an erasure of the person is under way. Empty
+//	0x10 ‖ T ‖ 'U' ‖ hour(8) ‖ mark(16)  refusal: time of the erasure, unix milliseconds (8)
+//	0x10 ‖ T ‖ 'O' ‖ event id(16)        person event owed to the stream, CBOR, sealed under the outbox key
+//	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes
+//	0x10 ‖ T ‖ 'C'           number of persons, a Pebble merge of signed varints
+//
+// A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A tenant's
+// own keys stand in its root node:
+//
+//	version(1) ‖ expired before month(2) ‖ control(32) ‖ meta(32) ‖ meta hash(32) ‖ outbox(32) ‖ for each hour of refusals: hour(8) ‖ key(32)
+//
+// # A record, version 1
+//
+// Varints are unsigned; a string is length(varint) ‖ bytes; a list is count(varint) ‖ members.
+//
+//	version(1) ‖ flags(1: 1 restricted, 2 objected, 4 hold) ‖ created(8, unix milliseconds) ‖ first(varint) ‖ person secret(32) ‖ set secret(32) ‖
+//	ledger reference(16) ‖ list of month(2) key(32) ‖ list of identities (namespace, id) ‖ list of ambiguous handles ‖
+//	list of the other linked persons(16) ‖ list of consents (purpose, granted(1)) ‖ whatever a later version of this format adds
+//
+// A handle in a page is namespace ‖ ':' ‖ id. Everything is sealed with Tink's AES-256-GCM. A mark is the first 16 bytes of HMAC-SHA-256 under the person's
+// secret of "oubli/mark/1" ‖ 0x00 ‖ label ‖ 0x00 ‖ for each part: length(8) ‖ part. A period mark is that of "oubli/period/1" ‖ 0x00 ‖ kind(1) ‖ first day(4) under the set secret.
+//
+// # An erasure
+//
+// [Vault.Fence] closes the gates; [Vault.Shred] draws new keys from the leaves and pages of the persons up to the root, re-seals those
+// who stay, and
+//
+//  1. writes the new root key into the register's spare slot, synced;
+//  2. commits nodes, records, pages, tombstones in one synced batch;
+//  3. overwrites the old slot, synced, and returns.
+//
+// After a crash the slot that opens the newest root node is the root; the other is effaced before anything is served. If the outcome of
+// a commit or of an effacement is not known, the vault stops serving until it is opened again, which settles it.
+//
+// For 24 hours an event of an erased handle that is older than the erasure is refused. Its mark is a hash under a key that lives for one hour of
+// erasures and is shredded, with a new root, within the hour after the last of them ended.
+//
+// # Not guaranteed
+//
+// A fence and a tombstone name a person id in clear, as the stream does. Deleting a meta row is no erasure: an old copy of the vault and the
+// present keys open it. What the positions of the tries tell is said in package tree.
+package keyvault

@@ -1,0 +1,443 @@
+package keyvault
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/secret"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// opened is one person's record, held open. There is never more than one for a person that gates can be got of, so that a fence finds
+// every holder. Lock order: the shard's mutex and use are never held together by a caller that waits.
+type opened struct {
+	t      *tenant
+	person eventstore.PersonID
+
+	// Under the shard's mutex.
+	holders    int
+	fenced     bool
+	idle       chan struct{} // closed when the last holder leaves, if a fence waits
+	prev, next *opened
+
+	use  sync.RWMutex
+	rec  *record
+	keys map[eventstore.KeyMonth]tink.AEAD
+	dead error
+}
+
+// kill ends every use of o; when it returns none is under way.
+func (o *opened) kill(why error) {
+	o.use.Lock()
+	defer o.use.Unlock()
+	if o.dead == nil {
+		o.rec.wipe()
+		o.keys = nil
+	}
+	o.dead = why
+}
+
+// update gives o a changed record; the lock on its leaf is held.
+func (o *opened) update(r *record) {
+	o.use.Lock()
+	defer o.use.Unlock()
+	if o.dead == nil {
+		o.rec = r
+	}
+}
+
+// gate implements [eventstore.Gate].
+type gate struct {
+	o        *opened
+	released atomic.Bool
+}
+
+var _ eventstore.Gate = (*gate)(nil)
+
+var errReleased = eventstore.Refuse(eventstore.KindUnavailable, "", "the gate was released")
+
+func (g *gate) Person() eventstore.PersonID { return g.o.person }
+
+func (g *gate) State() eventstore.State {
+	g.o.use.RLock()
+	defer g.o.use.RUnlock()
+	return g.o.rec.state()
+}
+
+// alive answers why the gate cannot be used; use is held.
+func (g *gate) alive() error {
+	if g.o.dead != nil {
+		return g.o.dead
+	}
+	if g.released.Load() {
+		return errReleased
+	}
+	return nil
+}
+
+// with runs f with the key of a month, or says that there is none.
+func (g *gate) with(m eventstore.KeyMonth, f func(tink.AEAD) ([]byte, error)) (out []byte, found bool, err error) {
+	o := g.o
+	o.use.RLock()
+	if err := g.alive(); err != nil {
+		o.use.RUnlock()
+		return nil, false, err
+	}
+	if a := o.keys[m]; a != nil {
+		defer o.use.RUnlock()
+		out, err = f(a)
+		return out, true, err
+	}
+	o.use.RUnlock()
+	o.use.Lock()
+	defer o.use.Unlock()
+	if err := g.alive(); err != nil {
+		return nil, false, err
+	}
+	key, ok := o.rec.key(m)
+	if !ok {
+		return nil, false, nil
+	}
+	a, err := subtle.NewAESGCM(key.Reveal())
+	if err != nil {
+		return nil, true, err
+	}
+	if o.keys == nil {
+		o.keys = map[eventstore.KeyMonth]tink.AEAD{}
+	}
+	o.keys[m] = a
+	out, err = f(a)
+	return out, true, err
+}
+
+func (g *gate) Seal(ctx context.Context, m eventstore.KeyMonth, plaintext, associated []byte) ([]byte, error) {
+	seal := func(a tink.AEAD) ([]byte, error) { return a.Encrypt(plaintext, associated) }
+	out, found, err := g.with(m, seal)
+	if err != nil || found {
+		return out, err
+	}
+	if err := g.o.t.addMonth(ctx, g, m); err != nil {
+		return nil, err
+	}
+	out, found, err = g.with(m, seal)
+	if err == nil && !found {
+		err = errKeyGone
+	}
+	return out, err
+}
+
+// errKeyGone: a key that was just made is not there.
+var errKeyGone = fmt.Errorf("vault: a data key is missing: %w", eventstore.ErrDamaged)
+
+func (g *gate) Open(_ context.Context, m eventstore.KeyMonth, ciphertext, associated []byte) ([]byte, error) {
+	out, found, err := g.with(m, func(a tink.AEAD) ([]byte, error) {
+		plain, err := a.Decrypt(ciphertext, associated)
+		if err != nil {
+			return nil, fmt.Errorf("an event does not open: %w", eventstore.ErrDamaged)
+		}
+		return plain, nil
+	})
+	if err == nil && !found {
+		return nil, g.o.t.noKey(m)
+	}
+	return out, err
+}
+
+func (g *gate) Mark(label eventstore.MarkLabel, parts ...[]byte) (eventstore.Mark, error) {
+	g.o.use.RLock()
+	defer g.o.use.RUnlock()
+	if err := g.alive(); err != nil {
+		return eventstore.Mark{}, err
+	}
+	return mark(g.o.rec.own, label, parts...), nil
+}
+
+func (g *gate) Release() {
+	if g.released.CompareAndSwap(false, true) {
+		g.o.t.v.gates.release(g.o)
+	}
+}
+
+// mark is a PRF of the parts.
+func mark(own secret.Bytes, label eventstore.MarkLabel, parts ...[]byte) (m eventstore.Mark) {
+	h := newPRF(own, "oubli/mark/1")
+	h.Write([]byte(label))
+	h.Write([]byte{0})
+	for _, p := range parts {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write(p)
+	}
+	copy(m[:], h.Sum(nil))
+	return m
+}
+
+func periodMark(set secret.Bytes, p eventstore.Period) (m eventstore.Mark) {
+	h := newPRF(set, "oubli/period/1")
+	h.Write(binary.BigEndian.AppendUint32([]byte{byte(p.Kind)}, uint32(p.First)))
+	copy(m[:], h.Sum(nil))
+	return m
+}
+
+// noKey says why a person has no key of a month.
+func (t *tenant) noKey(m eventstore.KeyMonth) error {
+	if err := t.enterShared(); err != nil {
+		return err
+	}
+	defer t.mu.RUnlock()
+	if m < t.own.expired {
+		return eventstore.ErrExpired
+	}
+	return fmt.Errorf("an event of a month for which the person has no key: %w", eventstore.ErrDamaged)
+}
+
+// addMonth gives a person a data key for a month, durably.
+func (t *tenant) addMonth(_ context.Context, g *gate, m eventstore.KeyMonth) error {
+	// A gate that was got before a fence may end its work behind it.
+	return t.changeRecord(g.o.person, t.anyRecord, func(r *record) error {
+		if m < t.own.expired {
+			return eventstore.ErrExpired
+		}
+		g.o.use.RLock()
+		defer g.o.use.RUnlock()
+		if err := g.alive(); err != nil {
+			return err
+		}
+		if _, ok := r.key(m); ok {
+			return errUnchanged
+		}
+		key, err := secret.Random(t.v.entropy, keySize)
+		if err == nil {
+			r.addMonth(m, key)
+		}
+		return err
+	})
+}
+
+// changeRecord changes one record under its leaf's lock, durably. Nothing is written when change returns an error; errUnchanged counts as none.
+func (t *tenant) changeRecord(id eventstore.PersonID, read func(eventstore.PersonID) (*record, error), change func(*record) error) error {
+	if err := t.enterShared(); err != nil {
+		return err
+	}
+	defer t.mu.RUnlock()
+	unlock, err := t.lockLeaves([]eventstore.PersonID{id})
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := read(id)
+	if err != nil {
+		return err
+	}
+	if err := change(r); err != nil {
+		if err == errUnchanged {
+			return nil
+		}
+		return err
+	}
+	b := t.v.batch()
+	defer b.Close()
+	if _, err := t.tree.PutRecord(b, id, r.encode(), false); err != nil {
+		return fromTree(err)
+	}
+	if err := t.v.commit(b, pebble.Sync); err != nil {
+		return err
+	}
+	t.v.gates.update(t, id, r)
+	return nil
+}
+
+// gateKey names a person in the cache.
+type gateKey struct {
+	tenant uint32
+	person eventstore.PersonID
+}
+
+const gateShards = 64
+
+// gates is the bounded cache of opened records, least recently used out first; one that is held is never put out.
+type gates struct {
+	shards [gateShards]gateShard
+	limit  int
+}
+
+type gateShard struct {
+	mu   sync.Mutex
+	m    map[gateKey]*opened
+	list opened // ring; list.next is the most recently used
+}
+
+func newGates(size int) *gates {
+	g := &gates{limit: max(1, size/gateShards)}
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.m = map[gateKey]*opened{}
+		s.list.prev, s.list.next = &s.list, &s.list
+	}
+	return g
+}
+
+func (g *gates) shard(k gateKey) *gateShard { return &g.shards[k.person[15]%gateShards] }
+
+func (o *opened) key() gateKey { return gateKey{o.t.index, o.person} }
+
+func (s *gateShard) front(o *opened) {
+	o.next, o.prev = s.list.next, &s.list
+	o.next.prev, o.prev.next = o, o
+}
+
+func (o *opened) unlink() { o.prev.next, o.next.prev = o.next, o.prev }
+
+// get takes a gate of a person who is in the cache.
+func (g *gates) get(k gateKey) (*gate, error) {
+	s := g.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.m[k]
+	if o == nil {
+		return nil, nil
+	}
+	if o.fenced {
+		return nil, eventstore.ErrFenced
+	}
+	o.holders++
+	o.unlink()
+	s.front(o)
+	return &gate{o: o}, nil
+}
+
+// put adds a person, held by the gate that it returns; one that is there already is taken instead.
+func (g *gates) put(t *tenant, id eventstore.PersonID, r *record) *gate {
+	s := g.shard(gateKey{t.index, id})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := gateKey{t.index, id}
+	o := s.m[k]
+	if o == nil {
+		o = &opened{t: t, person: id, rec: r}
+		s.m[k] = o
+		s.front(o)
+		s.evict(g.limit)
+	}
+	o.holders++
+	return &gate{o: o}
+}
+
+// evict puts out what is too much; the shard's mutex is held, and nobody uses what has no holders.
+func (s *gateShard) evict(limit int) {
+	for o := s.list.prev; o != &s.list && len(s.m) > limit; {
+		old := o
+		o = o.prev
+		if old.holders > 0 || old.fenced {
+			continue
+		}
+		if old == s.list.next {
+			return // just put in
+		}
+		old.unlink()
+		delete(s.m, old.key())
+		old.kill(errReleased)
+	}
+}
+
+func (g *gates) release(o *opened) {
+	s := g.shard(o.key())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.holders--; o.holders == 0 && o.idle != nil {
+		close(o.idle)
+		o.idle = nil
+	}
+}
+
+func (g *gates) update(t *tenant, id eventstore.PersonID, r *record) {
+	k := gateKey{t.index, id}
+	s := g.shard(k)
+	s.mu.Lock()
+	o := s.m[k]
+	s.mu.Unlock()
+	if o != nil {
+		o.update(r)
+	}
+}
+
+// fence refuses new gates of a person.
+func (g *gates) fence(k gateKey) {
+	s := g.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.m[k]; o != nil {
+		o.fenced = true
+	}
+}
+
+// drain waits until nobody holds a fenced person, or until deadline, and kills what is left.
+func (g *gates) drain(ctx context.Context, k gateKey, deadline time.Time) error {
+	s := g.shard(k)
+	s.mu.Lock()
+	o := s.m[k]
+	if o == nil {
+		s.mu.Unlock()
+		return nil
+	}
+	var idle chan struct{}
+	if o.holders > 0 {
+		if o.idle == nil {
+			o.idle = make(chan struct{})
+		}
+		idle = o.idle
+	}
+	s.mu.Unlock()
+	if idle != nil {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		select {
+		case <-idle:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	g.remove(k, eventstore.ErrFenced)
+	return nil
+}
+
+// remove takes a person out of the cache and kills their gates.
+func (g *gates) remove(k gateKey, why error) {
+	s := g.shard(k)
+	s.mu.Lock()
+	o := s.m[k]
+	if o != nil {
+		o.unlink()
+		delete(s.m, k)
+	}
+	s.mu.Unlock()
+	if o != nil {
+		o.kill(why)
+	}
+}
+
+// removeAll takes out whoever match says.
+func (g *gates) removeAll(why error, match func(gateKey) bool) {
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		keys := make([]gateKey, 0, len(s.m))
+		for k := range maps.Keys(s.m) {
+			if match(k) {
+				keys = append(keys, k)
+			}
+		}
+		s.mu.Unlock()
+		for _, k := range keys {
+			g.remove(k, why)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+// Package register is the effaceable root register: the one place where a key vault's root keys stand, and the one place whose old
+// contents must really go.
+//
+// # Promises
+//
+// A [Register] keeps two slots for each tenant. A write is durable when it returns, and touches nothing but its slot. [Register.Efface] returns
+// when the key that the slot held cannot be read from the register any more, by whoever holds it and the key-encryption key. A slot that was torn
+// by a crash reads as [Torn], never as another key. Which slot counts is for the key vault to say. A register in a TPM's NV memory or behind PKCS#11 keeps
+// the same two small objects for each tenant; a remote one answers to the context.
+//
+// # The file, version 1
+//
+// The embedded default is the file roots/register, pre-allocated and overwritten in place in blocks of 4096 bytes. Integers are big endian;
+// every block ends with the SHA-256 of what stands before it.
+//
+//	block 0         "oubliroots" ‖ version(1) ‖ vault id(16) ‖ zeros
+//	block 1+2i+s    slot s (0 or 1) of tenant i:
+//	                "oubr" ‖ version(1) ‖ state(1: 0 empty, 1 full) ‖ tenant(4) ‖ slot(1) ‖ generation(8) ‖ sealed root key(60) ‖ random bytes
+//
+// A sealed root key is nonce(12) ‖ AES-256-GCM ciphertext(32) ‖ tag(16) under the register key, with the associated data
+// "oubli/register/1" ‖ 0x00 ‖ vault id ‖ tenant(4) ‖ slot(1) ‖ generation(8). An empty slot is random where the key would be.
+//
+// The register key is 32 random bytes, wrapped once by the key-encryption key (a Tink AEAD of a KMS, or of a local file), so that a
+// shred needs no KMS. It stands in roots/register.key, replaced whole:
+//
+//	"oublirkey" ‖ version(1) ‖ vault id(16) ‖ length(2) ‖ wrapped key ‖ SHA-256
+//
+// with the associated data "oubli/register-key/1" ‖ 0x00 ‖ vault id.
+//
+// # Not guaranteed
+//
+// The file assumes a filesystem that overwrites in place (not a copy-on-write one), on a device that does not keep remapped pages. What
+// such a device keeps is useful only together with the register key.
+package register
+
+import (
+	"context"
+	"errors"
+
+	"github.com/oubli-store/oubli/keyvault/secret"
+)
+
+// Errors of a register.
+var (
+	// ErrDamaged: a file of the register is missing, cut or changed.
+	ErrDamaged = errors.New("root register: damaged")
+	// ErrVersion: a newer version wrote it.
+	ErrVersion = errors.New("root register: of a newer version")
+	// ErrKEK: the key-encryption key does not open the register key.
+	ErrKEK = errors.New("root register: the key-encryption key does not open the register key")
+)
+
+// State says what a slot holds.
+type State byte
+
+// The states.
+const (
+	Empty State = 0
+	Full  State = 1
+	// Torn: the slot's checksum does not hold, or its key does not open.
+	Torn State = 2
+)
+
+// Root is a root key and the generation of the tree that it opens.
+type Root struct {
+	Generation uint64
+	Key        secret.Bytes
+}
+
+// Slot is what a slot holds; Root is set when it is full.
+type Slot struct {
+	State State
+	Root  Root
+}
+
+// Register keeps root keys: see the package comment for its promises. Calls for different tenants may run at the same time.
+type Register interface {
+	// Slots reads a tenant's two slots; they are empty for a tenant that was never written.
+	Slots(ctx context.Context, tenant uint32) ([2]Slot, error)
+	// Write puts a root into a slot, durably.
+	Write(ctx context.Context, tenant uint32, slot int, r Root) error
+	// Efface destroys what a slot holds, durably. Repeatable.
+	Efface(ctx context.Context, tenant uint32, slot int) error
+	// Tenants is above every tenant that was ever written.
+	Tenants(ctx context.Context) (uint32, error)
+	Close() error
+}

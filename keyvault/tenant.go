@@ -1,0 +1,511 @@
+package keyvault
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/register"
+	"github.com/oubli-store/oubli/keyvault/secret"
+	"github.com/oubli-store/oubli/keyvault/tree"
+)
+
+// tenant is one tenant's opened key tree.
+//
+// Locks, in this order: mu, the pages ascending, the leaves ascending, then the small ones (gate shards, fences, handles), which are held for no
+// I/O. Whoever reads the tree holds mu shared; whoever writes a leaf or a page also holds its lock, until the commit is synced, so that nobody
+// acts on what a crash could take back, and commits of different leaves and pages share one sync. What moves keys (a shred, a split, erasing the tenant)
+// holds mu alone. A cached record or handle is put in under mu and taken out under mu held alone, so none outlives its shred.
+//
+// Rejected: a lock for each node, so that splits and shreds of different subtrees would not meet. A shred rewrites the root anyway; those
+// that wait share the next one.
+type tenant struct {
+	v     *Vault
+	id    eventstore.TenantID
+	index uint32
+
+	mu      sync.RWMutex
+	gone    error // ErrErased once erased
+	tree    *tree.Tree
+	root    secret.Bytes
+	slot    int
+	own     *tenantKeys
+	pages   [stripes]sync.Mutex
+	leaves  [stripes]sync.Mutex
+	meta    [64]sync.Mutex
+	handles *handles
+	fences  fences
+	owed    lastOwed
+	shreds  shredQueue
+	count   atomic.Int64
+	refused refusals
+}
+
+const stripes = 4096
+
+// row makes the key of a tenant's row.
+func (t *tenant) row(kind byte, parts ...[]byte) []byte {
+	k := append(t.prefix(), kind)
+	for _, p := range parts {
+		k = append(k, p...)
+	}
+	return k
+}
+
+func (t *tenant) prefix() []byte {
+	return binary.BigEndian.AppendUint32([]byte{rowTenant}, t.index)
+}
+
+// Row kinds of a tenant beside those of the tree.
+const (
+	rowTombstone byte = 'X'
+	rowFence     byte = 'F'
+	rowRefusal   byte = 'U'
+	rowOutbox    byte = 'O'
+	rowMeta      byte = 'M'
+	rowCount     byte = 'C'
+)
+
+func (v *Vault) newTenant(id eventstore.TenantID, index uint32) *tenant {
+	t := &tenant{v: v, id: id, index: index, handles: newHandles(v.c.CacheSize)}
+	t.fences.persons = map[eventstore.PersonID]struct{}{}
+	t.fences.changed = make(chan struct{})
+	return t
+}
+
+func (t *tenant) treeConfig() tree.Config {
+	return tree.Config{Prefix: t.prefix(), Vault: t.v.id, Store: rows{t.v.db}, Entropy: t.v.entropy}
+}
+
+// tenant finds a live tenant.
+func (v *Vault) tenant(id eventstore.TenantID) (*tenant, error) {
+	if err := v.ready(); err != nil {
+		return nil, err
+	}
+	v.mu.RLock()
+	t := v.tenants[id]
+	v.mu.RUnlock()
+	if t == nil {
+		return nil, eventstore.ErrNotFound
+	}
+	return t, nil
+}
+
+// enterShared takes mu shared; the tenant is live when it returns nil.
+func (t *tenant) enterShared() error {
+	t.mu.RLock()
+	if err := t.usable(); err != nil {
+		t.mu.RUnlock()
+		return err
+	}
+	return nil
+}
+
+// enterAlone takes mu alone.
+func (t *tenant) enterAlone() error {
+	t.mu.Lock()
+	if err := t.usable(); err != nil {
+		t.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// live says whether the tenant can be used.
+func (t *tenant) live() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.usable()
+}
+
+// usable is live for who holds mu.
+func (t *tenant) usable() error {
+	if err := t.v.ready(); err != nil {
+		return err
+	}
+	return t.gone
+}
+
+// CreateTenant implements [eventstore.Keys].
+func (v *Vault) CreateTenant(ctx context.Context, id eventstore.TenantID) error {
+	if _, err := eventstore.ParseTenantID(string(id)); err != nil {
+		return err
+	}
+	if err := v.ready(); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old := v.tenants[id]; old != nil {
+		if old.gone != nil {
+			return eventstore.ErrErased
+		}
+		return eventstore.ErrConflict
+	}
+	index := uint32(len(v.tenants))
+	for _, old := range v.tenants {
+		index = max(index, old.index+1)
+	}
+	t := v.newTenant(id, index)
+	// The intent first, so that a root without a tree is known for what it is after a crash.
+	if err := v.setName(id, tenantCreating, index); err != nil {
+		return err
+	}
+	if err := t.create(ctx); err != nil {
+		return err
+	}
+	v.tenants[id] = t
+	return nil
+}
+
+func (v *Vault) setName(id eventstore.TenantID, s tenantState, index uint32) error {
+	b := v.batch()
+	defer b.Close()
+	if err := b.Set(nameRow(id), nameValue(s, index)); err != nil {
+		return err
+	}
+	return v.commit(b, pebble.Sync)
+}
+
+func (t *tenant) create(ctx context.Context) error {
+	v := t.v
+	var err error
+	if t.own, err = newTenantKeys(v.entropy); err != nil {
+		return err
+	}
+	if t.root, err = secret.Random(v.entropy, keySize); err != nil {
+		return err
+	}
+	b := v.batch()
+	defer b.Close()
+	if t.tree, err = tree.Create(t.treeConfig(), b, t.root, t.own.encode()); err != nil {
+		return fromTree(err)
+	}
+	if err := v.roots.Write(ctx, t.index, 0, register.Root{Generation: 1, Key: t.root}); err != nil {
+		return v.fail(err)
+	}
+	if err := b.Set(nameRow(t.id), nameValue(tenantLive, t.index)); err != nil {
+		return err
+	}
+	return v.commit(b, pebble.Sync)
+}
+
+// Tenants implements [eventstore.Keys].
+func (v *Vault) Tenants(context.Context) ([]eventstore.TenantID, error) {
+	if err := v.ready(); err != nil {
+		return nil, err
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	var out []eventstore.TenantID
+	for id, t := range v.tenants {
+		t.mu.RLock()
+		if t.gone == nil {
+			out = append(out, id)
+		}
+		t.mu.RUnlock()
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// EraseTenant implements [eventstore.Keys].
+func (v *Vault) EraseTenant(ctx context.Context, id eventstore.TenantID) error {
+	t, err := v.tenant(id)
+	if err != nil {
+		return err
+	}
+	if err := t.enterAlone(); err != nil {
+		if errors.Is(err, eventstore.ErrErased) {
+			return nil
+		}
+		return err
+	}
+	defer t.mu.Unlock()
+	if err := v.setName(id, tenantErasing, t.index); err != nil {
+		return err
+	}
+	t.gone = eventstore.ErrErased
+	v.gates.removeAll(eventstore.ErrErased, func(k gateKey) bool { return k.tenant == t.index })
+	t.close()
+	if err := t.finishErasing(ctx); err != nil {
+		return v.fail(err)
+	}
+	return nil
+}
+
+// finishErasing is what comes after the intent.
+func (t *tenant) finishErasing(ctx context.Context) error {
+	for s := range 2 {
+		if err := t.v.roots.Efface(ctx, t.index, s); err != nil {
+			return err
+		}
+	}
+	b := t.v.batch()
+	defer b.Close()
+	if err := b.DeleteRange(t.prefix(), after(t.prefix()), nil); err != nil {
+		return err
+	}
+	if err := b.Set(nameRow(t.id), nameValue(tenantErased, t.index)); err != nil {
+		return err
+	}
+	return t.v.commit(b, pebble.Sync)
+}
+
+// close wipes what is held open; mu is held alone.
+func (t *tenant) close() {
+	if t.tree != nil {
+		t.tree.Close()
+		t.root.Wipe()
+		t.own.wipe()
+	}
+	t.handles.clear()
+}
+
+// openTenants opens every tenant, finishing what a crash interrupted.
+func (v *Vault) openTenants(ctx context.Context) error {
+	type named struct {
+		t *tenant
+		s tenantState
+	}
+	var all []named
+	err := rows{v.db}.Scan([]byte{rowName}, func(key, value []byte) error {
+		if len(value) > 0 && value[0] > vaultVersion {
+			return fmt.Errorf("vault: a tenant's row: %w", eventstore.ErrNewerVersion)
+		}
+		if len(value) != 6 {
+			return fmt.Errorf("vault: a tenant's row is cut: %w", eventstore.ErrDamaged)
+		}
+		t := v.newTenant(eventstore.TenantID(key[1:]), binary.BigEndian.Uint32(value[2:]))
+		all = append(all, named{t, tenantState(value[1])})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	known := map[uint32]bool{}
+	for _, n := range all {
+		known[n.t.index] = true
+	}
+	// First look at everything, changing nothing; then put it in order.
+	if err := v.refuseStrangers(ctx, known); err != nil {
+		return err
+	}
+	var finish []func() error
+	for _, n := range all {
+		f, err := n.t.open(ctx, n.s)
+		if err != nil {
+			return fmt.Errorf("vault: tenant %s: %w", n.t.id, err)
+		}
+		finish = append(finish, f)
+		if n.s != tenantCreating {
+			v.tenants[n.t.id] = n.t
+		}
+	}
+	for _, f := range finish {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuseStrangers refuses a register that holds roots of tenants that the database does not know: the database is older.
+func (v *Vault) refuseStrangers(ctx context.Context, known map[uint32]bool) error {
+	n, err := v.roots.Tenants(ctx)
+	if err != nil {
+		return fromRegister(err)
+	}
+	for i := range n {
+		if known[i] {
+			continue
+		}
+		slots, err := v.roots.Slots(ctx, i)
+		if err != nil {
+			return fromRegister(err)
+		}
+		if slots[0].State == register.Full || slots[1].State == register.Full {
+			return fmt.Errorf("vault: the root register holds the root of a tenant that the database does not know; the database is older than the register: %w", eventstore.ErrDamaged)
+		}
+	}
+	return nil
+}
+
+// open reads a tenant and returns what is left to do before it is served.
+func (t *tenant) open(ctx context.Context, s tenantState) (finish func() error, err error) {
+	switch s {
+	case tenantLive:
+		return t.openLive(ctx)
+	case tenantCreating:
+		return func() error {
+			for s := range 2 {
+				if err := t.v.roots.Efface(ctx, t.index, s); err != nil {
+					return fromRegister(err)
+				}
+			}
+			b := t.v.batch()
+			defer b.Close()
+			if err := b.Delete(nameRow(t.id)); err != nil {
+				return err
+			}
+			return t.v.commit(b, pebble.Sync)
+		}, nil
+	case tenantErasing:
+		t.gone = eventstore.ErrErased
+		return func() error { return t.finishErasing(ctx) }, nil
+	case tenantErased:
+		t.gone = eventstore.ErrErased
+		return func() error { return nil }, nil
+	}
+	return nil, fmt.Errorf("its row says an unknown state: %w", eventstore.ErrDamaged)
+}
+
+// openLive finds the slot that opens the newest root node; the other is to be effaced.
+func (t *tenant) openLive(ctx context.Context) (func() error, error) {
+	slots, err := t.v.roots.Slots(ctx, t.index)
+	if err != nil {
+		return nil, fromRegister(err)
+	}
+	opens := -1
+	for i, s := range slots {
+		if s.State != register.Full {
+			continue
+		}
+		tr, err := tree.Open(t.treeConfig(), s.Root.Key)
+		if errors.Is(err, tree.ErrWrongKey) {
+			continue
+		}
+		if err != nil {
+			return nil, fromTree(err)
+		}
+		t.tree, t.root, opens = tr, s.Root.Key, i
+	}
+	if opens < 0 {
+		return nil, fmt.Errorf("no slot of the root register opens its root node; database and register are not of the same moment, or the slot is damaged: %w", eventstore.ErrDamaged)
+	}
+	t.slot = opens
+	if t.own, err = decodeTenantKeys(t.tree.Extra()); err != nil {
+		return nil, err
+	}
+	if err := t.loadSmall(); err != nil {
+		return nil, err
+	}
+	return func() error {
+		if slots[1-opens].State == register.Empty {
+			return nil
+		}
+		return fromRegister(t.v.roots.Efface(ctx, t.index, 1-opens))
+	}, nil
+}
+
+// loadSmall reads the count, the fences and the outbox's last id.
+func (t *tenant) loadSmall() error {
+	db := rows{t.v.db}
+	if b, err := db.Get(t.row(rowCount)); err != nil {
+		return err
+	} else if b != nil {
+		n, k := binary.Varint(b)
+		if k <= 0 {
+			return fmt.Errorf("the counter is cut: %w", eventstore.ErrDamaged)
+		}
+		t.count.Store(n)
+	}
+	prefix := t.row(rowFence)
+	err := db.Scan(prefix, func(key, _ []byte) error {
+		if len(key) != len(prefix)+16 {
+			return fmt.Errorf("a fence is cut: %w", eventstore.ErrDamaged)
+		}
+		t.fences.persons[eventstore.PersonID(key[len(prefix):])] = struct{}{}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	prefix = t.row(rowOutbox)
+	err = db.Scan(prefix, func(key, _ []byte) error {
+		if len(key) != len(prefix)+16 {
+			return fmt.Errorf("an outbox row is cut: %w", eventstore.ErrDamaged)
+		}
+		t.owed.last = eventstore.EventID(key[len(prefix):])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.loadRefusals()
+}
+
+// Count implements [eventstore.Keys].
+func (v *Vault) Count(_ context.Context, id eventstore.TenantID) (uint64, error) {
+	t, err := v.tenant(id)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.enterShared(); err != nil {
+		return 0, err
+	}
+	defer t.mu.RUnlock()
+	return uint64(max(0, t.count.Load())), nil
+}
+
+func newPRF(key secret.Bytes, label string) hash.Hash {
+	h := hmac.New(sha256.New, key.Reveal())
+	h.Write([]byte(label))
+	h.Write([]byte{0})
+	return h
+}
+
+// handles is a tenant's bounded cache of resolved handles.
+type handles struct {
+	mu    sync.RWMutex
+	m     map[string]eventstore.PersonID
+	limit int
+}
+
+func newHandles(size int) *handles {
+	if size <= 0 {
+		size = defaultCacheSize
+	}
+	return &handles{m: map[string]eventstore.PersonID{}, limit: size}
+}
+
+func (h *handles) get(handle string) (eventstore.PersonID, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	id, ok := h.m[handle]
+	return id, ok
+}
+
+func (h *handles) put(handle string, id eventstore.PersonID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for old := range maps.Keys(h.m) {
+		if len(h.m) < h.limit {
+			break
+		}
+		delete(h.m, old)
+	}
+	h.m[handle] = id
+}
+
+func (h *handles) drop(handle string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.m, handle)
+}
+
+func (h *handles) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.m)
+}

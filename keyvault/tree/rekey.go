@@ -1,0 +1,316 @@
+package tree
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/oubli-store/oubli/keyvault/secret"
+)
+
+// Change is what a split or a re-keying does to the opened tree once its batch is committed.
+type Change struct {
+	t     *Tree
+	root  *root
+	nodes map[Position]*node
+}
+
+// Apply makes the change seen. It must follow the commit and nothing else may use the tree meanwhile.
+func (c *Change) Apply() {
+	t := c.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.root != nil {
+		t.root = *c.root
+	}
+	for p, n := range c.nodes {
+		if _, cached := t.nodes[p]; !cached {
+			t.keepNode(p, n)
+		} else {
+			t.nodes[p] = n
+		}
+	}
+}
+
+// edit is a change of one item: a nil value takes it out.
+type edit struct {
+	key   string
+	hash  uint64
+	value []byte
+}
+
+// Edits says what a re-keying changes. A nil value takes the item out; another value replaces the item or adds it.
+type Edits struct {
+	Records map[PersonID][]byte
+	Handles map[string]*PersonID
+	// Extra is what the owner keeps in the new root node.
+	Extra secret.Bytes
+}
+
+// Rekey puts into b the tree as it is after the edits, with new keys from every leaf and page that they touch up to the root node,
+// which it seals under rootKey.
+func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
+	next := root{generation: t.root.generation + 1, tries: t.root.tries, counts: [2]int32{-1, -1}, hash: t.root.hash, extra: e.Extra}
+	c := &Change{t: t, root: &next, nodes: map[Position]*node{}}
+	var edits [2][]edit
+	for _, id := range slices.SortedFunc(maps.Keys(e.Records), comparePersons) {
+		edits[0] = append(edits[0], edit{string(id[:]), hashPerson(id), e.Records[id]})
+	}
+	for _, h := range slices.Sorted(maps.Keys(e.Handles)) {
+		var value []byte
+		if id := e.Handles[h]; id != nil {
+			value = append(value, id[:]...)
+		}
+		edits[1] = append(edits[1], edit{h, t.hashHandle(h), value})
+	}
+	for i, trie := range []Trie{Leaves, Pages} {
+		var err error
+		if next.tries[i], err = t.rekey(b, c, Position{Trie: trie}, t.root.tries[i], edits[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.Delete(t.rootRow(t.root.generation)); err != nil {
+		return nil, err
+	}
+	return c, t.putRoot(b, next, rootKey)
+}
+
+func comparePersons(a, b PersonID) int { return slices.Compare(a[:], b[:]) }
+
+// rekey re-keys what stands at p and everything below it that the edits touch, and returns its new entry.
+func (t *Tree) rekey(b Batch, c *Change, p Position, old entry, edits []edit) (entry, error) {
+	if len(edits) == 0 {
+		return old, nil
+	}
+	e, err := t.fresh(old.kind, c.root.generation)
+	if err != nil {
+		return e, err
+	}
+	if old.kind == kindBucket {
+		return e, t.rekeyBucket(b, place{Position: p, entry: old}, place{Position: p, entry: e}, edits)
+	}
+	was, err := t.node(p, old)
+	if err != nil {
+		return e, err
+	}
+	n := *was
+	byChild := map[int][]edit{}
+	for _, ed := range edits {
+		i := index(ed.hash, p.Depth)
+		byChild[i] = append(byChild[i], ed)
+	}
+	for i, eds := range byChild {
+		n.counts[i] = -1
+		if n.children[i], err = t.rekey(b, c, p.child(i), n.children[i], eds); err != nil {
+			return e, err
+		}
+	}
+	if err := b.Delete(t.positionRow('N', p, old.generation)); err != nil {
+		return e, err
+	}
+	c.nodes[p] = &n
+	return e, t.putNode(b, p, e, &n)
+}
+
+func (t *Tree) rekeyBucket(b Batch, old, now place, edits []edit) error {
+	items, err := t.load(old)
+	if err != nil {
+		return err
+	}
+	if err := t.drop(b, old, items); err != nil {
+		return err
+	}
+	values := make(map[string][]byte, len(edits))
+	for _, ed := range edits {
+		values[ed.key] = ed.value
+	}
+	kept := items[:0]
+	for _, it := range items {
+		if v, edited := values[it.key]; edited {
+			delete(values, it.key)
+			if v == nil {
+				continue
+			}
+			it.value = v
+		}
+		kept = append(kept, it)
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if values[key] != nil {
+			kept = append(kept, item{key, values[key]})
+		}
+	}
+	return t.store(b, now, kept)
+}
+
+// SplitLeaf and SplitPage make a node of the bucket that holds the person or handle, if it is full. The change is nil if it is not.
+func (t *Tree) SplitLeaf(b Batch, id PersonID, rootKey secret.Bytes) (*Change, error) {
+	return t.split(b, Leaves, hashPerson(id), rootKey)
+}
+
+// SplitPage is SplitLeaf for a handle.
+func (t *Tree) SplitPage(b Batch, handle string, rootKey secret.Bytes) (*Change, error) {
+	return t.split(b, Pages, t.hashHandle(handle), rootKey)
+}
+
+// split needs the root key only when the trie is still one bucket, whose entry stands in the root node. Keys above a split stay as they
+// are: nothing is taken out. The old bucket's key stood at the same position, so a re-keying of what it held passes there.
+func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Change, error) {
+	p, err := t.find(trie, hash)
+	if err != nil {
+		return nil, err
+	}
+	items, err := t.load(p)
+	if err != nil || len(items) <= BucketMax || p.Depth >= maxDepth {
+		return nil, err
+	}
+	top, err := t.fresh(kindNode, t.root.generation)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{}
+	parts := make([][]item, Fan)
+	for _, it := range items {
+		i := index(t.hash(trie, it.key), p.Depth)
+		parts[i] = append(parts[i], it)
+	}
+	for i, part := range parts {
+		if n.children[i], err = t.fresh(kindBucket, t.root.generation); err != nil {
+			return nil, err
+		}
+		n.counts[i] = int32(len(part))
+		if err := t.store(b, place{Position: p.Position.child(i), entry: n.children[i]}, part); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.drop(b, p, items); err != nil {
+		return nil, err
+	}
+	if err := t.putNode(b, p.Position, top, n); err != nil {
+		return nil, err
+	}
+	c := &Change{t: t, nodes: map[Position]*node{p.Position: n}}
+	return c, t.replace(b, c, p, hash, top, rootKey)
+}
+
+// replace puts a new entry for the bucket at p into its parent.
+func (t *Tree) replace(b Batch, c *Change, p place, hash uint64, e entry, rootKey secret.Bytes) error {
+	if p.parent == nil {
+		next := t.root
+		next.tries[p.index] = e
+		c.root = &next
+		return t.putRoot(b, next, rootKey)
+	}
+	above := Position{Trie: p.Trie}
+	at := t.root.tries[trieIndex(p.Trie)]
+	for above.Depth+1 < p.Depth {
+		n, err := t.node(above, at)
+		if err != nil {
+			return err
+		}
+		i := index(hash, above.Depth)
+		above, at = above.child(i), n.children[i]
+	}
+	parent := *p.parent
+	parent.children[p.index] = e
+	c.nodes[above] = &parent
+	return t.putNode(b, above, at, &parent)
+}
+
+// Shape says how large a tree is.
+type Shape struct {
+	Leaves, Pages, Nodes, Depth int
+	Records, Handles            int
+}
+
+// Check opens every node, record and page and tells visit of each record and handle; the first damage ends it.
+func (t *Tree) Check(record func(PersonID, []byte) error, handle func(string, PersonID) error) (Shape, error) {
+	var s Shape
+	for i, trie := range []Trie{Leaves, Pages} {
+		if err := t.check(&s, Position{Trie: trie}, t.root.tries[i], record, handle); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (t *Tree) check(s *Shape, p Position, e entry, record func(PersonID, []byte) error, handle func(string, PersonID) error) error {
+	s.Depth = max(s.Depth, int(p.Depth))
+	if e.kind == kindNode {
+		s.Nodes++
+		n, err := t.readNode(p, e)
+		if err != nil {
+			return err
+		}
+		for i, child := range n.children {
+			if err := t.check(s, p.child(i), child, record, handle); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	items, err := t.load(place{Position: p, entry: e})
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		if t.hash(p.Trie, it.key)&mask(p.Depth) != p.Prefix {
+			return fmt.Errorf("an item in the wrong bucket at depth %d: %w", p.Depth, ErrDamaged)
+		}
+		if p.Trie == Leaves {
+			err = record(PersonID([]byte(it.key)), it.value)
+		} else {
+			err = handle(it.key, PersonID(it.value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if p.Trie == Leaves {
+		s.Leaves, s.Records = s.Leaves+1, s.Records+len(items)
+	} else {
+		s.Pages, s.Handles = s.Pages+1, s.Handles+len(items)
+	}
+	return nil
+}
+
+func mask(depth uint8) uint64 {
+	if depth == 0 {
+		return 0
+	}
+	return ^uint64(0) << (64 - FanBits*int(depth))
+}
+
+// Shape counts nodes and buckets without opening records or pages.
+func (t *Tree) Shape() (Shape, error) {
+	var s Shape
+	for i, trie := range []Trie{Leaves, Pages} {
+		if err := t.shape(&s, Position{Trie: trie}, t.root.tries[i]); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (t *Tree) shape(s *Shape, p Position, e entry) error {
+	s.Depth = max(s.Depth, int(p.Depth))
+	if e.kind == kindBucket {
+		if p.Trie == Leaves {
+			s.Leaves++
+		} else {
+			s.Pages++
+		}
+		return nil
+	}
+	s.Nodes++
+	n, err := t.readNode(p, e)
+	if err != nil {
+		return err
+	}
+	for i, child := range n.children {
+		if err := t.shape(s, p.child(i), child); err != nil {
+			return err
+		}
+	}
+	return nil
+}

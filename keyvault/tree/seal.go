@@ -1,0 +1,174 @@
+package tree
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/oubli-store/oubli/keyvault/secret"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+)
+
+// Kinds of children.
+const (
+	kindBucket byte = 1
+	kindNode   byte = 2
+	entrySize       = 1 + 8 + KeySize
+)
+
+// treeKey is a key that does not print.
+type treeKey [KeySize]byte
+
+// Format implements [fmt.Formatter].
+func (treeKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") }
+
+// entry is what a node knows of a child.
+type entry struct {
+	kind       byte
+	generation uint64
+	key        treeKey
+}
+
+func (t *Tree) fresh(kind byte, generation uint64) (entry, error) {
+	e := entry{kind: kind, generation: generation}
+	if _, err := io.ReadFull(t.c.Entropy, e.key[:]); err != nil {
+		return e, fmt.Errorf("drawing a key: %w", err)
+	}
+	return e, nil
+}
+
+// seal seals the value of a row.
+func (t *Tree) seal(key, row, plain []byte) ([]byte, error) {
+	a, err := subtle.NewAESGCM(key)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := a.Encrypt(plain, t.associated(row))
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{Version}, sealed...), nil
+}
+
+// open opens the value of a row; a nil value is a missing row.
+func (t *Tree) open(key, row, value []byte) ([]byte, error) {
+	switch {
+	case value == nil:
+		return nil, fmt.Errorf("the row is missing: %w", ErrDamaged)
+	case len(value) == 0 || value[0] == 0:
+		return nil, fmt.Errorf("the row is cut: %w", ErrDamaged)
+	case value[0] > Version:
+		return nil, ErrVersion
+	}
+	a, err := subtle.NewAESGCM(key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := a.Decrypt(value[1:], t.associated(row))
+	if err != nil {
+		return nil, fmt.Errorf("the row does not open: %w", ErrDamaged)
+	}
+	return plain, nil
+}
+
+func (t *Tree) associated(row []byte) []byte {
+	a := make([]byte, 0, 13+16+len(row))
+	a = append(a, "oubli/tree/1\x00"...)
+	a = append(a, t.c.Vault[:]...)
+	return append(a, row...)
+}
+
+func hashPerson(id PersonID) uint64 { return binary.BigEndian.Uint64(id[6:14]) }
+
+func (t *Tree) hashHandle(handle string) uint64 {
+	h := hmac.New(sha256.New, t.root.hash.Reveal())
+	io.WriteString(h, handle)
+	return binary.BigEndian.Uint64(h.Sum(nil))
+}
+
+func appendEntry(b []byte, e entry) []byte {
+	b = append(b, e.kind)
+	b = binary.BigEndian.AppendUint64(b, e.generation)
+	return append(b, e.key[:]...)
+}
+
+func decodeEntry(b []byte) (entry, error) {
+	e := entry{kind: b[0], generation: binary.BigEndian.Uint64(b[1:9])}
+	copy(e.key[:], b[9:])
+	if e.kind != kindBucket && e.kind != kindNode {
+		return e, fmt.Errorf("a child of an unknown kind: %w", ErrDamaged)
+	}
+	return e, nil
+}
+
+func encodeRoot(r root) []byte {
+	b := append([]byte{FanBits}, binary.BigEndian.AppendUint64(nil, r.generation)...)
+	b = appendEntry(appendEntry(b, r.tries[0]), r.tries[1])
+	b = append(b, r.hash.Reveal()...)
+	return append(b, r.extra.Reveal()...)
+}
+
+func decodeRoot(b []byte) (root, error) {
+	r := root{counts: [2]int32{-1, -1}}
+	if len(b) < 9+2*entrySize+KeySize {
+		return r, fmt.Errorf("root node is too short: %w", ErrDamaged)
+	}
+	if b[0] != FanBits {
+		return r, fmt.Errorf("root node of another fan-out: %w", ErrVersion)
+	}
+	r.generation = binary.BigEndian.Uint64(b[1:9])
+	b = b[9:]
+	var err error
+	for i := range r.tries {
+		if r.tries[i], err = decodeEntry(b[:entrySize]); err != nil {
+			return r, err
+		}
+		b = b[entrySize:]
+	}
+	r.hash = secret.New(append([]byte(nil), b[:KeySize]...))
+	r.extra = secret.New(append([]byte(nil), b[KeySize:]...))
+	return r, nil
+}
+
+func encodeNode(n *node) []byte {
+	b := make([]byte, 0, Fan*entrySize)
+	for _, e := range n.children {
+		b = appendEntry(b, e)
+	}
+	return b
+}
+
+func decodeNode(b []byte) (*node, error) {
+	if len(b) != Fan*entrySize {
+		return nil, fmt.Errorf("node of a wrong length: %w", ErrDamaged)
+	}
+	n := &node{}
+	for i := range n.children {
+		var err error
+		if n.children[i], err = decodeEntry(b[i*entrySize:][:entrySize]); err != nil {
+			return nil, err
+		}
+		n.counts[i] = -1
+	}
+	return n, nil
+}
+
+func (t *Tree) putRoot(b Batch, r root, rootKey secret.Bytes) error {
+	row := t.rootRow(r.generation)
+	value, err := t.seal(rootKey.Reveal(), row, encodeRoot(r))
+	if err != nil {
+		return err
+	}
+	return b.Set(row, value)
+}
+
+func (t *Tree) putNode(b Batch, p Position, e entry, n *node) error {
+	row := t.positionRow('N', p, e.generation)
+	value, err := t.seal(e.key[:], row, encodeNode(n))
+	if err != nil {
+		return err
+	}
+	return b.Set(row, value)
+}

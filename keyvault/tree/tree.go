@@ -1,0 +1,276 @@
+package tree
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/oubli-store/oubli/keyvault/secret"
+)
+
+// The shape of a tree; part of the format (docs/decisions/2026-11-22-key-tree.md).
+const (
+	Version   = 1
+	FanBits   = 6
+	Fan       = 1 << FanBits
+	BucketMax = 64
+	// KeySize is the size of every key.
+	KeySize = 32
+
+	maxDepth     = 60 / FanBits
+	nodesInCache = 8192
+)
+
+// Errors.
+var (
+	// ErrDamaged: a row is missing, cut or does not open.
+	ErrDamaged = errors.New("key tree: damaged")
+	// ErrVersion: a row was written by a newer version.
+	ErrVersion = errors.New("key tree: a row of a newer version")
+	// ErrWrongKey: the newest root node does not open under the root key.
+	ErrWrongKey = errors.New("key tree: the root key does not open the newest root node")
+	// ErrNoRoot: there is no root node.
+	ErrNoRoot = errors.New("key tree: no root node")
+)
+
+// Store is all that the tree reads of its database.
+type Store interface {
+	// Get returns a copy of a row, nil if there is none.
+	Get(key []byte) ([]byte, error)
+	// Scan visits the rows whose keys begin with prefix, ascending. Key and value are valid during the call only.
+	Scan(prefix []byte, visit func(key, value []byte) error) error
+}
+
+// Batch takes changes; its owner commits them at once or not at all.
+type Batch interface {
+	Set(key, value []byte) error
+	Delete(key []byte) error
+}
+
+// Config says where a tree lives.
+type Config struct {
+	// Prefix begins every row key.
+	Prefix []byte
+	// Vault is bound to every row.
+	Vault   [16]byte
+	Store   Store
+	Entropy io.Reader
+}
+
+// PersonID is the raw form of a person's id.
+type PersonID = [16]byte
+
+// Trie names one of the two tries.
+type Trie byte
+
+// The tries.
+const (
+	Leaves Trie = 'l'
+	Pages  Trie = 'p'
+)
+
+// Position is where a bucket or node stands.
+type Position struct {
+	Trie   Trie
+	Depth  uint8
+	Prefix uint64
+}
+
+func (p Position) child(i int) Position {
+	shift := 64 - FanBits*(int(p.Depth)+1)
+	return Position{p.Trie, p.Depth + 1, p.Prefix | uint64(i)<<shift}
+}
+
+func index(hash uint64, depth uint8) int {
+	return int(hash >> (64 - FanBits*(int(depth)+1)) & (Fan - 1))
+}
+
+// Tree is an opened tree. Reads, and puts into different buckets, may run at the same time; puts into one bucket, [Tree.Split] and [Tree.Rekey] with the
+// [Change.Apply] that follows are for the owner to keep apart from everything that touches the same bucket, or any, respectively.
+type Tree struct {
+	c    Config
+	root root
+
+	mu    sync.RWMutex
+	nodes map[Position]*node
+}
+
+// root is the opened root node.
+type root struct {
+	generation uint64
+	tries      [2]entry
+	counts     [2]int32
+	hash       secret.Bytes
+	extra      secret.Bytes
+}
+
+func trieIndex(t Trie) int {
+	if t == Leaves {
+		return 0
+	}
+	return 1
+}
+
+// node is an opened node. counts holds how many items a leaf has, -1 while unknown.
+type node struct {
+	children [Fan]entry
+	counts   [Fan]int32
+}
+
+// Create puts a new, empty tree into b. extra is kept in the root node for the owner.
+func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
+	t := &Tree{c: c, nodes: map[Position]*node{}}
+	r := root{generation: 1, extra: extra}
+	var err error
+	if r.hash, err = secret.Random(c.Entropy, KeySize); err != nil {
+		return nil, err
+	}
+	for i := range r.tries {
+		if r.tries[i], err = t.fresh(kindBucket, 1); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.putRoot(b, r, rootKey); err != nil {
+		return nil, err
+	}
+	t.root = r
+	return t, nil
+}
+
+// Open reads the newest root node. ErrWrongKey, ErrNoRoot, ErrVersion, ErrDamaged.
+func Open(c Config, rootKey secret.Bytes) (*Tree, error) {
+	t := &Tree{c: c, nodes: map[Position]*node{}}
+	var key, value []byte
+	err := c.Store.Scan(t.row('R'), func(k, v []byte) error {
+		key, value = append([]byte(nil), k...), append([]byte(nil), v...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, ErrNoRoot
+	}
+	if len(value) > 0 && value[0] > Version {
+		return nil, fmt.Errorf("root node: %w", ErrVersion)
+	}
+	plain, err := t.open(rootKey.Reveal(), key, value)
+	if err != nil {
+		return nil, fmt.Errorf("%w", ErrWrongKey)
+	}
+	t.root, err = decodeRoot(plain)
+	if err != nil {
+		return nil, err
+	}
+	if want := t.rootRow(t.root.generation); string(want) != string(key) {
+		return nil, fmt.Errorf("root node: its generation is not that of its row: %w", ErrDamaged)
+	}
+	return t, nil
+}
+
+// Extra is what the owner keeps in the root node.
+func (t *Tree) Extra() secret.Bytes { return t.root.extra }
+
+// Generation counts the re-keyings.
+func (t *Tree) Generation() uint64 { return t.root.generation }
+
+// row makes a row key.
+func (t *Tree) row(kind byte) []byte {
+	k := make([]byte, 0, len(t.c.Prefix)+40)
+	k = append(k, t.c.Prefix...)
+	return append(k, kind)
+}
+
+func (t *Tree) rootRow(generation uint64) []byte {
+	return binary.BigEndian.AppendUint64(t.row('R'), generation)
+}
+
+func (t *Tree) positionRow(kind byte, p Position, generation uint64) []byte {
+	k := append(t.row(kind), byte(p.Trie), p.Depth)
+	k = binary.BigEndian.AppendUint64(k, p.Prefix)
+	return binary.BigEndian.AppendUint64(k, generation)
+}
+
+// place is a bucket as found from the root.
+type place struct {
+	Position
+	entry
+	// parent is nil for a bucket right under the root.
+	parent *node
+	index  int
+}
+
+// find descends to the bucket that holds hash.
+func (t *Tree) find(trie Trie, hash uint64) (place, error) {
+	i := trieIndex(trie)
+	p := place{Position: Position{Trie: trie}, entry: t.root.tries[i], index: i}
+	for p.kind == kindNode {
+		n, err := t.node(p.Position, p.entry)
+		if err != nil {
+			return p, err
+		}
+		i := index(hash, p.Depth)
+		p = place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i}
+	}
+	return p, nil
+}
+
+// node reads a node, or takes it from the cache.
+func (t *Tree) node(p Position, e entry) (*node, error) {
+	t.mu.RLock()
+	n := t.nodes[p]
+	t.mu.RUnlock()
+	if n != nil {
+		return n, nil
+	}
+	n, err := t.readNode(p, e)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if cached := t.nodes[p]; cached != nil {
+		return cached, nil
+	}
+	t.keepNode(p, n)
+	return n, nil
+}
+
+func (t *Tree) readNode(p Position, e entry) (*node, error) {
+	key := t.positionRow('N', p, e.generation)
+	value, err := t.c.Store.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := t.open(e.key[:], key, value)
+	if err != nil {
+		return nil, fmt.Errorf("node at depth %d: %w", p.Depth, err)
+	}
+	return decodeNode(plain)
+}
+
+// keepNode puts a node into the cache; t.mu is held.
+func (t *Tree) keepNode(p Position, n *node) {
+	for old := range t.nodes {
+		if len(t.nodes) < nodesInCache {
+			break
+		}
+		delete(t.nodes, old)
+	}
+	t.nodes[p] = n
+}
+
+// Close wipes the keys that are held open.
+func (t *Tree) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.nodes {
+		clear(n.children[:])
+	}
+	clear(t.nodes)
+	clear(t.root.tries[:])
+	t.root.hash.Wipe()
+	t.root.extra.Wipe()
+}

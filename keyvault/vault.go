@@ -1,0 +1,394 @@
+package keyvault
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/register"
+	"github.com/oubli-store/oubli/keyvault/secret"
+)
+
+// Config says where a vault lives.
+type Config struct {
+	// Dir holds the sealed key tree, Roots the root register.
+	Dir, Roots string
+	// FS is the filesystem (nil: the machine's own).
+	FS vfs.FS
+	// KEK is the URI of the key-encryption key; empty means file:// and KEKFile.
+	KEK string
+	// KEKFile is the local key-encryption key, made if it is missing and Create is set.
+	KEKFile string
+	// Now is the clock (nil: time.Now).
+	Now func() time.Time
+	// Entropy is where keys and ids are drawn from (nil: crypto/rand). For tests only.
+	Entropy io.Reader
+	// CacheSize bounds the opened records, and each tenant's resolved handles (0: 65,536).
+	CacheSize int
+	// Create makes a vault where there is none.
+	Create bool
+}
+
+const (
+	vaultVersion     = 1
+	defaultCacheSize = 65536
+	maintainEvery    = time.Minute
+)
+
+// Row kinds above those of a tenant.
+const (
+	rowHeader byte = 0x01
+	rowName   byte = 0x02
+	rowTenant byte = 0x10
+)
+
+// Vault implements [eventstore.Keys] and [eventstore.Meta]. See the package comment.
+type Vault struct {
+	c       Config
+	fs      vfs.FS
+	id      eventstore.VaultID
+	entropy io.Reader
+	db      *pebble.DB
+	roots   register.Register
+	locks   []io.Closer
+	gates   *gates
+	stopped atomic.Pointer[error]
+
+	mu      sync.RWMutex // tenants; creating and erasing one holds it
+	tenants map[eventstore.TenantID]*tenant
+
+	end  context.CancelFunc
+	done chan struct{}
+}
+
+var (
+	_ eventstore.Keys = (*Vault)(nil)
+	_ eventstore.Meta = (*Vault)(nil)
+)
+
+// Open opens a vault, finishing or undoing what a crash interrupted. Errors: ErrInUse, ErrDamaged, ErrNewerVersion; one of the
+// key-encryption key.
+func Open(ctx context.Context, c Config) (_ *Vault, err error) {
+	if c.Dir == "" || c.Roots == "" || (c.KEK == "" && c.KEKFile == "") {
+		return nil, errors.New("vault: a directory, a directory for the roots and a key-encryption key are needed")
+	}
+	v := &Vault{c: c, fs: c.FS, entropy: c.Entropy, tenants: map[eventstore.TenantID]*tenant{}, done: make(chan struct{})}
+	if v.fs == nil {
+		v.fs = vfs.Default
+	}
+	if v.entropy == nil {
+		v.entropy = rand.Reader
+	} else {
+		v.entropy = &lockedReader{r: v.entropy}
+	}
+	if v.c.Now == nil {
+		v.c.Now = time.Now
+	}
+	v.gates = newGates(cmp.Or(max(0, c.CacheSize), defaultCacheSize))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.release())
+		}
+	}()
+	if err := v.open(ctx); err != nil {
+		return nil, err
+	}
+	run, end := context.WithCancel(context.WithoutCancel(ctx))
+	v.end = end
+	go v.run(run)
+	return v, nil
+}
+
+// lockedReader lets many goroutines draw from one reader.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(b)
+}
+
+func (v *Vault) open(ctx context.Context) error {
+	if err := v.lock(); err != nil {
+		return err
+	}
+	key, err := v.openKey()
+	if err != nil {
+		return err
+	}
+	desc, err := pebble.Peek(v.c.Dir, v.fs)
+	if err != nil {
+		return fmt.Errorf("vault: looking for the database: %w", damage(err))
+	}
+	if !desc.Exists && !v.c.Create {
+		return fmt.Errorf("vault: the database is missing: %w", eventstore.ErrDamaged)
+	}
+	if err := v.openDB(); err != nil {
+		return err
+	}
+	fresh, err := v.openHeader()
+	if err != nil {
+		return err
+	}
+	v.roots, err = register.OpenFile(v.fs, v.c.Roots, v.id, key, fresh && v.c.Create)
+	if err != nil {
+		return fromRegister(err)
+	}
+	if err := v.sealHeader(ctx, fresh); err != nil {
+		return err
+	}
+	return v.openTenants(ctx)
+}
+
+// lock takes both directories for this process.
+func (v *Vault) lock() error {
+	for _, dir := range []string{v.c.Dir, v.c.Roots} {
+		if v.c.Create {
+			if err := v.fs.MkdirAll(dir, 0o700); err != nil {
+				return fmt.Errorf("vault: making a directory: %w", err)
+			}
+		}
+		if _, err := v.fs.Stat(dir); err != nil {
+			return fmt.Errorf("vault: a directory is missing: %w", errors.Join(eventstore.ErrDamaged, err))
+		}
+	}
+	roots, err := v.fs.Lock(v.fs.PathJoin(v.c.Roots, "LOCK"))
+	if err != nil {
+		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
+	}
+	v.locks = append(v.locks, roots)
+	return nil
+}
+
+// openKey unwraps the register key, drawing it for a new vault. It fixes the vault's id.
+func (v *Vault) openKey() (key secret.Bytes, err error) {
+	uri := v.c.KEK
+	keyFile := v.fs.PathJoin(v.c.Roots, register.KeyFileName)
+	_, statErr := v.fs.Stat(keyFile)
+	if uri == "" {
+		path := v.c.KEKFile
+		if v.c.FS == nil {
+			if path, err = filepath.Abs(path); err != nil {
+				return key, err
+			}
+		}
+		uri = register.FileScheme + path
+		if v.c.Create && statErr != nil {
+			if err := (register.FileKMS{FS: v.c.FS}).Create(path); err != nil {
+				return key, fmt.Errorf("vault: %w", err)
+			}
+		}
+	}
+	kek, err := register.KEK(v.c.FS, uri)
+	if err != nil {
+		return key, fmt.Errorf("vault: %w", err)
+	}
+	id, key, found, err := register.LoadKey(v.fs, v.c.Roots, kek)
+	v.id = id
+	if err != nil || found {
+		return key, fromRegister(err)
+	}
+	if !v.c.Create {
+		return key, fmt.Errorf("vault: %s is missing: %w", register.KeyFileName, eventstore.ErrDamaged)
+	}
+	if _, err := io.ReadFull(v.entropy, v.id[:]); err != nil {
+		return key, err
+	}
+	if key, err = register.NewKey(); err != nil {
+		return key, err
+	}
+	return key, fromRegister(register.StoreKey(v.fs, v.c.Roots, v.id, key, kek))
+}
+
+func (v *Vault) openDB() error {
+	lock, err := pebble.LockDirectory(v.c.Dir, v.fs)
+	if err != nil {
+		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
+	}
+	v.locks = append(v.locks, lock)
+	v.db, err = pebble.Open(v.c.Dir, &pebble.Options{
+		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
+		ErrorIfNotExists: !v.c.Create, MemTableSize: 32 << 20,
+	})
+	if err != nil {
+		return fmt.Errorf("vault: opening the database: %w", damage(err))
+	}
+	return nil
+}
+
+// openHeader compares the database with the register's vault id. fresh says that the database is new.
+func (v *Vault) openHeader() (fresh bool, err error) {
+	b, err := rows{v.db}.Get([]byte{rowHeader})
+	switch {
+	case err != nil:
+		return false, err
+	case b == nil:
+		if !v.c.Create {
+			return false, fmt.Errorf("vault: the database has no header: %w", eventstore.ErrDamaged)
+		}
+		return true, nil
+	case b[0] > vaultVersion:
+		return false, fmt.Errorf("vault: the database: %w", eventstore.ErrNewerVersion)
+	case len(b) != 17:
+		return false, fmt.Errorf("vault: the database's header is cut: %w", eventstore.ErrDamaged)
+	case !bytes.Equal(b[1:], v.id[:]):
+		return false, fmt.Errorf("vault: database and root register belong to different vaults: %w", eventstore.ErrDamaged)
+	}
+	return false, nil
+}
+
+// sealHeader writes the header of a new database, unless the register shows that there was another one before.
+func (v *Vault) sealHeader(ctx context.Context, fresh bool) error {
+	if !fresh {
+		return nil
+	}
+	n, err := v.roots.Tenants(ctx)
+	if err != nil {
+		return fromRegister(err)
+	}
+	for t := range n {
+		slots, err := v.roots.Slots(ctx, t)
+		if err != nil {
+			return fromRegister(err)
+		}
+		if slots[0].State == register.Full || slots[1].State == register.Full {
+			return fmt.Errorf("vault: the root register holds roots but the database is new: %w", eventstore.ErrDamaged)
+		}
+	}
+	b := v.batch()
+	defer b.Close()
+	if err := b.Set([]byte{rowHeader}, append([]byte{vaultVersion}, v.id[:]...)); err != nil {
+		return err
+	}
+	return v.commit(b, pebble.Sync)
+}
+
+func (v *Vault) batch() batch { return batch{v.db.NewBatch()} }
+
+func fromRegister(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, register.ErrVersion):
+		return fmt.Errorf("vault: %w", errors.Join(err, eventstore.ErrNewerVersion))
+	case errors.Is(err, register.ErrDamaged):
+		return fmt.Errorf("vault: %w", errors.Join(err, eventstore.ErrDamaged))
+	}
+	return fmt.Errorf("vault: %w", err)
+}
+
+// run does the maintenance until ctx ends.
+func (v *Vault) run(ctx context.Context) {
+	defer close(v.done)
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			// What fails stays due and is tried again in a minute; a disk that cannot be written stops the vault, which every caller is told.
+			_ = v.Maintain(ctx)
+		}
+	}
+}
+
+// Maintain shreds the keys of refusal marks that have expired. The vault does so by itself every minute.
+func (v *Vault) Maintain(ctx context.Context) error {
+	names, err := v.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		t, err := v.tenant(name)
+		if err != nil {
+			continue // erased meanwhile
+		}
+		if err := t.expireRefusals(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close waits for what is under way and closes the vault. Gates that are still held are dead.
+func (v *Vault) Close() error {
+	v.end()
+	<-v.done
+	closed := error(errClosed)
+	v.stopped.CompareAndSwap(nil, &closed)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, t := range v.tenants {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+	}
+	v.gates.removeAll(errClosed, func(gateKey) bool { return true })
+	for _, t := range v.tenants {
+		t.close()
+	}
+	return v.release()
+}
+
+var errClosed = eventstore.Refuse(eventstore.KindUnavailable, "", "the key vault is closed")
+
+// release closes what is open.
+func (v *Vault) release() error {
+	var errs []error
+	if v.db != nil {
+		errs = append(errs, v.db.Close())
+		v.db = nil
+	}
+	if v.roots != nil {
+		errs = append(errs, v.roots.Close())
+		v.roots = nil
+	}
+	for _, l := range slices.Backward(v.locks) {
+		errs = append(errs, l.Close())
+	}
+	v.locks = nil
+	return errors.Join(errs...)
+}
+
+// Vault implements [eventstore.Keys].
+func (v *Vault) Vault() eventstore.VaultID { return v.id }
+
+// ready answers why the vault does not serve.
+func (v *Vault) ready() error {
+	if err := v.stopped.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// tenantState is the state of a tenant's name row.
+type tenantState byte
+
+const (
+	tenantCreating tenantState = 1
+	tenantLive     tenantState = 2
+	tenantErasing  tenantState = 3
+	tenantErased   tenantState = 4
+)
+
+func nameRow(id eventstore.TenantID) []byte { return append([]byte{rowName}, id...) }
+
+func nameValue(s tenantState, index uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{vaultVersion, byte(s)}, index)
+}
