@@ -160,7 +160,7 @@ func (v *Vault) open(ctx context.Context) error {
 func (v *Vault) lock() error {
 	for _, dir := range []string{v.c.Dir, v.c.Roots} {
 		if v.c.Create {
-			if err := v.fs.MkdirAll(dir, 0o700); err != nil {
+			if err := v.makeDir(dir); err != nil {
 				return fmt.Errorf("vault: making a directory: %w", err)
 			}
 		}
@@ -174,6 +174,21 @@ func (v *Vault) lock() error {
 	}
 	v.locks = append(v.locks, roots)
 	return nil
+}
+
+// makeDir makes a directory whose name survives a power failure.
+func (v *Vault) makeDir(dir string) error {
+	if _, err := v.fs.Stat(dir); err == nil {
+		return nil
+	}
+	if err := v.fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent, err := v.fs.OpenDir(v.fs.PathDir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
 }
 
 // openKey unwraps the register key, drawing it for a new vault. It fixes the vault's id.

@@ -221,6 +221,8 @@ func (t *Tree) replace(b Batch, c *Change, p place, hash uint64, e entry, rootKe
 type Shape struct {
 	Leaves, Pages, Nodes, Depth int
 	Records, Handles            int
+	// FullPages are those that hold a handle; the others have no row.
+	FullPages int
 }
 
 // Check opens every node, record and page and tells visit of each record and handle; the first damage ends it.
@@ -269,7 +271,7 @@ func (t *Tree) check(s *Shape, p Position, e entry, record func(PersonID, []byte
 	if p.Trie == Leaves {
 		s.Leaves, s.Records = s.Leaves+1, s.Records+len(items)
 	} else {
-		s.Pages, s.Handles = s.Pages+1, s.Handles+len(items)
+		s.Pages, s.Handles, s.FullPages = s.Pages+1, s.Handles+len(items), s.FullPages+min(1, len(items))
 	}
 	return nil
 }

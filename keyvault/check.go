@@ -1,0 +1,194 @@
+package keyvault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/register"
+	"github.com/oubli-store/oubli/keyvault/tree"
+)
+
+// Report is what [Vault.Check] found in a tenant.
+type Report struct {
+	Persons, Handles, Fenced, Erased, Owed int
+	// Damage says what is wrong, by kind of row; it names persons by their ids and no handle.
+	Damage []string
+}
+
+// checker goes through one tenant.
+type checker struct {
+	t       *tenant
+	report  Report
+	records map[eventstore.PersonID]*record
+	named   map[string]eventstore.PersonID
+}
+
+func (c *checker) damage(format string, args ...any) {
+	c.report.Damage = append(c.report.Damage, fmt.Sprintf(format, args...))
+}
+
+// Check opens every node, record, page and row of a tenant and holds them against each other, changing nothing. It keeps the whole tenant
+// in memory and stops its writers meanwhile. The error is that of a tenant that cannot be looked at; damage is in the report.
+func (v *Vault) Check(ctx context.Context, tenant eventstore.TenantID) (Report, error) {
+	t, err := v.tenant(tenant)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := t.enterAlone(); err != nil {
+		return Report{}, err
+	}
+	defer t.mu.Unlock()
+	c := &checker{t: t, records: map[eventstore.PersonID]*record{}, named: map[string]eventstore.PersonID{}}
+	defer func() {
+		for _, r := range c.records {
+			r.wipe()
+		}
+	}()
+	for _, step := range []func(context.Context) error{c.tree, c.register, c.small} {
+		if err := step(ctx); err != nil {
+			return c.report, err
+		}
+	}
+	c.people()
+	return c.report, nil
+}
+
+// tree opens nodes, records and pages.
+func (c *checker) tree(context.Context) error {
+	shape, err := c.t.tree.Check(func(id tree.PersonID, plain []byte) error {
+		r, err := decodeRecord(plain)
+		if err != nil {
+			return fmt.Errorf("the record of %s: %w", eventstore.PersonID(id), err)
+		}
+		c.records[eventstore.PersonID(id)] = r
+		return nil
+	}, func(handle string, id tree.PersonID) error {
+		c.named[handle] = eventstore.PersonID(id)
+		return nil
+	})
+	switch {
+	case errors.Is(err, tree.ErrDamaged), errors.Is(err, tree.ErrVersion), errors.Is(err, eventstore.ErrDamaged), errors.Is(err, eventstore.ErrNewerVersion):
+		c.damage("key tree: %v", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	c.report.Persons, c.report.Handles = len(c.records), len(c.named)
+	if n := c.t.count.Load(); n != int64(len(c.records)) {
+		c.damage("counter: it says %d persons, there are %d", n, len(c.records))
+	}
+	return c.strays(shape)
+}
+
+// strays counts the tree's rows: what no node leads to is left over from something.
+func (c *checker) strays(shape tree.Shape) error {
+	for kind, want := range map[byte]int{'R': 1, 'N': shape.Nodes, 'B': shape.Records + shape.FullPages} {
+		n := 0
+		if err := (rows{c.t.v.db}).Scan(c.t.row(kind), func(_, _ []byte) error { n++; return nil }); err != nil {
+			return err
+		}
+		if n != want {
+			c.damage("key tree: %d rows of kind %c, %d of them in use", n, kind, want)
+		}
+	}
+	return nil
+}
+
+// register wants the root in one slot and nothing in the other.
+func (c *checker) register(ctx context.Context) error {
+	slots, err := c.t.v.roots.Slots(ctx, c.t.index)
+	if err != nil {
+		return fromRegister(err)
+	}
+	if s := slots[c.t.slot]; s.State != register.Full || !s.Root.Key.Equal(c.t.root) {
+		c.damage("root register: the slot of the root does not hold it")
+	}
+	if slots[1-c.t.slot].State != register.Empty {
+		c.damage("root register: the spare slot is not empty")
+	}
+	return nil
+}
+
+// small looks at the rows beside the tree.
+func (c *checker) small(context.Context) error {
+	db := rows{c.t.v.db}
+	prefix := c.t.row(rowTombstone)
+	err := db.Scan(prefix, func(key, _ []byte) error {
+		id := eventstore.PersonID(key[len(prefix):])
+		c.report.Erased++
+		if c.records[id] != nil {
+			c.damage("tombstone: %s is erased and has a record", id)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	prefix = c.t.row(rowFence)
+	err = db.Scan(prefix, func(key, _ []byte) error {
+		id := eventstore.PersonID(key[len(prefix):])
+		c.report.Fenced++
+		if c.records[id] == nil {
+			c.damage("fence: %s is fenced and has no record", id)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	prefix = c.t.row(rowRefusal)
+	err = db.Scan(prefix, func(key, value []byte) error {
+		if len(key) != len(prefix)+8+16 || len(value) != 8 {
+			c.damage("refusal: a row of a wrong length")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	owed, err := c.t.outbox()
+	if errors.Is(err, eventstore.ErrDamaged) {
+		c.damage("outbox: %v", err)
+		err = nil
+	}
+	c.report.Owed = len(owed)
+	if err != nil {
+		return err
+	}
+	return db.Scan(c.t.row(rowMeta), func(row, sealed []byte) error {
+		if _, _, err := c.t.openMeta(row, sealed); err != nil {
+			c.damage("meta: %v", err)
+		}
+		return nil
+	})
+}
+
+// people holds records, handles and linked sets against each other.
+func (c *checker) people() {
+	handles := 0
+	for id, r := range c.records {
+		for _, h := range r.identities {
+			handles++
+			if c.named[handleOf(h)] != id {
+				c.damage("page: a handle of %s does not lead there", id)
+			}
+		}
+		for _, o := range r.others {
+			other := c.records[o]
+			switch {
+			case other == nil:
+				c.damage("record: %s is linked with %s, who has none", id, o)
+			case !slices.Contains(other.others, id) || len(other.others) != len(r.others):
+				c.damage("record: %s is linked with %s, but not the other way round", id, o)
+			case !other.set.Equal(r.set):
+				c.damage("record: %s and %s are linked but have two set secrets", id, o)
+			}
+		}
+	}
+	if handles != len(c.named) {
+		c.damage("pages: they hold %d handles, the records %d", len(c.named), handles)
+	}
+}
