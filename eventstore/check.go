@@ -7,8 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// NamespaceConversation is the namespace of the handles of conversations without an identity. Bots cannot send it.
-const NamespaceConversation = "conversation"
+// Namespaces with a meaning of their own.
+const (
+	// NamespaceConversation is for conversations without an identity. Bots cannot send it.
+	NamespaceConversation = "conversation"
+	// NamespaceEmail and NamespacePhone are strong: such a handle belongs to one human alone.
+	NamespaceEmail = "email"
+	NamespacePhone = "phone"
+)
+
+// ConversationIdentity is the handle of a conversation whose events name no identity.
+func ConversationIdentity(bot BotID, id ConversationID) Identity {
+	return Identity{Namespace: NamespaceConversation, ID: string(bot) + "/" + string(id)}
+}
 
 // firstTime and lastTime bound an event's own time: what a [KeyMonth] and a count of nanoseconds can hold.
 var (
@@ -117,13 +128,14 @@ func (c *checker) identity(field, namespace, id text, i Identity) {
 	switch {
 	case i.Namespace == NamespaceConversation:
 		c.refuse(namespace, "this namespace is reserved; leave the identity out for an anonymous conversation")
-	case !validNamespace(i.Namespace):
+	case !ValidNamespace(i.Namespace):
 		c.refuse(namespace, "a namespace is a lower-case letter followed by at most 31 letters, digits, hyphens or underscores")
 	}
 	c.required(id, i.ID, MaxIdentity)
 }
 
-func validNamespace(s string) bool {
+// ValidNamespace reports whether s has the form of a namespace.
+func ValidNamespace(s string) bool {
 	if len(s) == 0 || len(s) > 32 || s[0] < 'a' || s[0] > 'z' {
 		return false
 	}

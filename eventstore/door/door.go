@@ -1,0 +1,196 @@
+// Package door is the pure part of the way in: it makes identities canonical, fills in what the access token says, and decides by the
+// rules of the tenant whether an event may be kept. It does no I/O.
+//
+// # Canonical identities
+//
+// The same human must have the same handle, however a bot writes it:
+//
+//	email         NFC, trimmed, lower-cased:             "Alice@Example.COM "  → alice@example.com
+//	phone         E.164, national numbers of the region: "06 12 34 56 78"      → +33612345678
+//	conversation  as it is (made here, never sent): <bot>/<conversation id>
+//	all others    NFC, trimmed
+//
+// Making a canonical identity canonical changes nothing.
+//
+// # Consent
+//
+// A notice and an answer to a question for consent are always kept: they are how the rules are met. Any other event is refused for a
+// restricted person (ErrWithheld), and for one who withdrew consent to storage, or never gave it where [Rules] ask for it first (ErrConsent).
+//
+// # Not done here
+//
+// An address is not checked for being deliverable, and dots or tags in it are kept: they can name different humans.
+package door
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// PurposeStorage is the purpose of consent that decides whether events are kept.
+const PurposeStorage = "storage"
+
+// Rules are what a tenant decides. The zero value is good.
+type Rules struct {
+	// Region is the country of national phone numbers (ISO 3166-1, default FR).
+	Region string
+	// ConsentFirst keeps ordinary events only of persons who gave consent to storage.
+	ConsentFirst bool
+}
+
+// Door implements [eventstore.Door].
+type Door struct{ rules Rules }
+
+var _ eventstore.Door = (*Door)(nil)
+
+// New makes a door.
+func New(rules Rules) *Door {
+	if rules.Region == "" {
+		rules.Region = "FR"
+	}
+	return &Door{rules}
+}
+
+// Admit implements [eventstore.Door].
+func (d *Door) Admit(caller eventstore.Caller, e eventstore.Event, received time.Time) (eventstore.Event, error) {
+	if err := e.Check(); err != nil {
+		return eventstore.Event{}, err
+	}
+	if !e.Time.IsZero() {
+		if e.Time.After(received.Add(eventstore.MaxAhead)) {
+			return eventstore.Event{}, errAhead
+		}
+		e.Time = e.Time.UTC().Round(0)
+	}
+	if caller.Bot != "" {
+		if e.Bot != "" && e.Bot != caller.Bot {
+			return eventstore.Event{}, errOtherBot
+		}
+		e.Bot = caller.Bot
+	}
+	id, err := d.identity(e)
+	if err != nil {
+		return eventstore.Event{}, err
+	}
+	e.Identity = &id
+	if e.Also, err = d.also(id, e.Also); err != nil {
+		return eventstore.Event{}, err
+	}
+	return e, nil
+}
+
+var (
+	errAhead    = eventstore.Refuse(eventstore.KindInvalid, "time", "the time lies more than 5 minutes ahead of the server's clock")
+	errOtherBot = eventstore.Refuse(eventstore.KindForbidden, "bot", "this access token may not speak for that bot")
+	errNoBot    = eventstore.Refuse(eventstore.KindInvalid, "bot", "an event without an identity needs a bot")
+	errLong     = eventstore.Refuse(eventstore.KindInvalid, "conversation", "the bot's name and the conversation's id are too long together")
+
+	errNamespace = eventstore.Refuse(eventstore.KindInvalid, "identity.namespace",
+		"a namespace is a lower-case letter followed by at most 31 letters, digits, hyphens or underscores")
+	errText  = eventstore.Refuse(eventstore.KindInvalid, "identity.id", "an id is 1 to 512 bytes of UTF-8 without NUL")
+	errEmail = eventstore.Refuse(eventstore.KindInvalid, "identity.id", "this is not an e-mail address of the form name@domain")
+	errPhone = eventstore.Refuse(eventstore.KindInvalid, "identity.id", "this is not a phone number; send it in the form +33612345678")
+)
+
+// identity is the canonical handle of an event's person.
+func (d *Door) identity(e eventstore.Event) (eventstore.Identity, error) {
+	if e.Identity != nil {
+		return d.Canonical(*e.Identity)
+	}
+	if e.Bot == "" {
+		return eventstore.Identity{}, errNoBot
+	}
+	id := eventstore.ConversationIdentity(e.Bot, e.Conversation)
+	if len(id.ID) > eventstore.MaxIdentity {
+		return eventstore.Identity{}, errLong
+	}
+	return id, nil
+}
+
+// also gives the canonical further handles, each once and in a slice of its own.
+func (d *Door) also(id eventstore.Identity, also []eventstore.Identity) ([]eventstore.Identity, error) {
+	var out []eventstore.Identity
+	for _, a := range also {
+		c, err := d.Canonical(a)
+		if err != nil {
+			return nil, err
+		}
+		if c != id && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+// Canonical implements [eventstore.Door].
+func (d *Door) Canonical(id eventstore.Identity) (eventstore.Identity, error) {
+	if !eventstore.ValidNamespace(id.Namespace) {
+		return eventstore.Identity{}, errNamespace
+	}
+	if !utf8.ValidString(id.ID) || strings.IndexByte(id.ID, 0) >= 0 || len(id.ID) > eventstore.MaxIdentity {
+		return eventstore.Identity{}, errText
+	}
+	s, err := d.canonical(id.Namespace, id.ID)
+	if err != nil {
+		return eventstore.Identity{}, err
+	}
+	if s == "" || len(s) > eventstore.MaxIdentity {
+		return eventstore.Identity{}, errText
+	}
+	return eventstore.Identity{Namespace: id.Namespace, ID: s}, nil
+}
+
+func (d *Door) canonical(namespace, s string) (string, error) {
+	switch namespace {
+	case eventstore.NamespaceConversation:
+		return s, nil
+	case eventstore.NamespaceEmail:
+		return email(s)
+	case eventstore.NamespacePhone:
+		return d.phone(s)
+	}
+	return trim(s), nil
+}
+
+// trim takes white space off; what is trimmed away can leave a mark that composes anew, so it is composed last.
+func trim(s string) string { return norm.NFC.String(strings.TrimSpace(norm.NFC.String(s))) }
+
+func email(s string) (string, error) {
+	s = norm.NFC.String(strings.ToLower(trim(s)))
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 || at == len(s)-1 || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '<' || r == '>' }) {
+		return "", errEmail
+	}
+	return s, nil
+}
+
+func (d *Door) phone(s string) (string, error) {
+	n, err := phonenumbers.Parse(trim(s), d.rules.Region)
+	if err != nil || !phonenumbers.IsPossibleNumber(n) { // its error is not passed on: it could repeat the number
+		return "", errPhone
+	}
+	return phonenumbers.Format(n, phonenumbers.E164), nil
+}
+
+// Consent implements [eventstore.Door].
+func (d *Door) Consent(_ eventstore.Caller, e eventstore.Event, s eventstore.State) error {
+	if e.Type == eventstore.TypeConsent || e.Type == eventstore.TypeNotice {
+		return nil
+	}
+	if s.Restricted {
+		return eventstore.ErrWithheld
+	}
+	granted, answered := s.Consents[PurposeStorage]
+	if answered && !granted || !answered && d.rules.ConsentFirst {
+		return eventstore.ErrConsent
+	}
+	return nil
+}
