@@ -87,6 +87,7 @@ func (w *writer) ready() error {
 		if err := w.repair(); err != nil {
 			return unavailable(err)
 		}
+		w.retryAt = time.Time{}
 	}
 	if w.pending != nil && len(w.pending.rows) > 4*groupCount {
 		return unavailable(errors.New("the index of the log cannot be written"))
@@ -132,6 +133,9 @@ func (w *writer) decide(items []*item) *plan {
 			continue
 		case found >= p.group.First:
 			p.promises = append(p.promises, promise{it, eventstore.Appended{Sequence: found, Duplicate: true}})
+			continue
+		case found > w.published && !it.journalled:
+			w.hold(promise{it, eventstore.Appended{Sequence: found, Duplicate: true}})
 			continue
 		case found != 0:
 			it.answer(eventstore.Appended{Sequence: found, Duplicate: true}, nil)

@@ -170,3 +170,10 @@ func (r *room) replay(after uint64) (out []eventstore.Stored) {
 	}
 	return out
 }
+
+const (
+	quick    = 50 * time.Millisecond
+	waitLong = 30 * time.Second
+)
+
+var tokenOption = nats.Token("sesame")

@@ -40,16 +40,22 @@ func (w *writer) rolled() {
 // fallBehind keeps the callers of a group that is journalled and did not all reach the stream, and tries at once to catch up.
 func (w *writer) fallBehind(p *plan, cause error) {
 	for _, pr := range p.promises {
-		if !pr.item.answered {
-			w.waiting = append(w.waiting, pr)
-		}
-	}
-	if w.deadline.IsZero() {
-		w.deadline = time.Now().Add(w.s.c.AnswerWithin / 2)
+		w.hold(pr)
 	}
 	if cause != nil {
 		w.s.c.Logger.Warn("the stream did not take everything; catching up", "stream", w.spec.stream(), "error", cause)
 		w.tryCatchUp()
+	}
+}
+
+// hold keeps a caller until the stream has caught up.
+func (w *writer) hold(pr promise) {
+	if pr.item.answered {
+		return
+	}
+	w.waiting = append(w.waiting, pr)
+	if w.deadline.IsZero() {
+		w.deadline = time.Now().Add(w.s.c.AnswerWithin / 2)
 	}
 }
 

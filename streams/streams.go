@@ -122,9 +122,27 @@ func Open(ctx context.Context, c Config) (*Streams, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := syncUp(c.FS, c.Dir); err != nil {
+		return nil, errors.Join(err, x.close(), lock.Close())
+	}
 	s := &Streams{c: c, js: js, index: x, lock: lock, writers: map[spec]*writer{}}
 	s.pace.every = time.Second / time.Duration(c.RemoveRate)
 	return s, nil
+}
+
+// syncUp makes the names of a directory's files, its own and that of its parent durable.
+func syncUp(fs vfs.FS, dir string) error {
+	for range 3 {
+		d, err := fs.OpenDir(dir)
+		if err != nil {
+			return fmt.Errorf("opening a directory of the log: %w", err)
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return fmt.Errorf("syncing a directory of the log: %w", err)
+		}
+		dir = fs.PathDir(dir)
+	}
+	return nil
 }
 
 // Close ends the writers, what they have in hand first, and closes log/.

@@ -80,8 +80,8 @@ func mkdir(fs vfs.FS, dir string) error {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory of the journal: %w", err)
 	}
-	// The new names in the directories above must be durable too.
-	for d, i := fs.PathDir(dir), 0; i < 2; d, i = fs.PathDir(d), i+1 {
+	// The new names in the directories above must be durable too: stream, tenant, log.
+	for d, i := fs.PathDir(dir), 0; i < 3; d, i = fs.PathDir(d), i+1 {
 		if err := syncDir(fs, d); err != nil {
 			return err
 		}
