@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
+	"sync"
 	"time"
+
+	"github.com/oubli-store/oubli/eventstore/envelope"
 )
 
 // Config wires a [Store]. Keys, Log and Door are required.
@@ -20,10 +22,21 @@ type Config struct {
 }
 
 // Store is the one way for an event in and out. It is safe for concurrent use.
-type Store struct{ c Config }
+type Store struct {
+	c Config
+	// entropy is held while an event id is drawn from Config.Entropy.
+	entropy sync.Mutex
+	// outboxes holds a lock for each tenant: one at a time sends what the vault owes.
+	outboxes sync.Map
+}
 
 // New makes a store over its parts. It does nothing until asked.
-func New(c Config) *Store { return &Store{c: c} }
+func New(c Config) *Store {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Store{c: c}
+}
 
 // Receipt says where an event stands.
 type Receipt struct {
@@ -47,70 +60,37 @@ type Recorded struct {
 	Event    Event     `json:"event"`
 }
 
-// ReadOptions narrow a read. The zero value reads everything.
-type ReadOptions struct {
-	// Conversation and Bot keep only events of that conversation or bot.
-	Conversation ConversationID
-	Bot          BotID
-	// After is the sequence to go on behind.
-	After uint64
-	// Limit bounds how many events are yielded; 0: all.
-	Limit int
-}
-
-// Item is one message of a replay: exactly one of Event, Change and Skipped is set.
-type Item struct {
-	Sequence uint64
-	Event    *Recorded
-	Change   *PersonEvent
-	// Skipped says why an event is not there: ErrErased, ErrFenced, ErrExpired, ErrKeyLost. Damage ends a replay instead.
-	Skipped error
-}
-
 // Open makes a tenant ready: the log is compared with what was acknowledged (see [Log.Open]) and owed person events are sent.
 // It must be called once for each tenant before anything else.
-func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error { return errTODO }
-
-// Append stores one event and returns once it is on disk. It is Submit and Wait.
-//
-// Errors: those of [Door.Admit], [Door.Consent] and [Keys.Enter]; ErrConflict (another body under the same idempotency key, or
-// ExpectedSequence does not hold); ErrUncertain; ErrUnavailable.
-func (s *Store) Append(ctx context.Context, caller Caller, e Event) (Receipt, error) {
-	return Receipt{}, errTODO
+func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
+	err := s.c.Log.Open(ctx, tenant, s.c.Keys.Vault(), create, func(ctx context.Context, m Stored) error {
+		return s.belongs(ctx, tenant, m)
+	})
+	if err != nil {
+		return err
+	}
+	return s.sendOwed(ctx, tenant)
 }
 
-// Pending is a submitted event that awaits its answer.
-type Pending struct{}
-
-// Submit hands over one event without waiting for the disk. The order of calls is the order of a person's events. Every Pending must be
-// waited for.
-func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, error) {
-	return nil, errTODO
-}
-
-// Wait blocks until the event is on disk. Errors as Append.
-func (p *Pending) Wait(ctx context.Context) (Receipt, error) { return Receipt{}, errTODO }
-
-// Read yields the events of a person's whole linked set in the order in which they were accepted. The first error ends it. Memory is
-// bounded whatever the number of events. A fence that comes in between ends it with ErrFenced or ErrErased.
-func (s *Store) Read(ctx context.Context, tenant TenantID, person PersonID, o ReadOptions) iter.Seq2[Recorded, error] {
-	return func(yield func(Recorded, error) bool) { yield(Recorded{}, errTODO) }
-}
-
-// Replay yields everything that is stored behind the sequence after, up to what is committed when it is called, in order. Events are
-// opened and decoded by several goroutines ahead of the caller.
-func (s *Store) Replay(ctx context.Context, tenant TenantID, after uint64) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) { yield(Item{}, errTODO) }
-}
-
-// Announce appends a person event to the tenant's stream and returns its sequence once it is journalled.
-func (s *Store) Announce(ctx context.Context, tenant TenantID, e PersonEvent) (uint64, error) {
-	return 0, errTODO
-}
-
-// Changes lists the sequences of the stored person events that name one of the persons.
-func (s *Store) Changes(ctx context.Context, tenant TenantID, persons []PersonID) ([]uint64, error) {
-	return nil, errTODO
+// belongs accepts what this vault sealed. What it can no longer open, because its person is being or was erased or because its month is
+// over, it knows to be its own.
+func (s *Store) belongs(ctx context.Context, tenant TenantID, m Stored) error {
+	if m.Person.IsZero() {
+		_, err := s.openChange(ctx, tenant, m)
+		return err
+	}
+	gate, err := s.c.Keys.Gate(ctx, tenant, m.Person)
+	if err == nil {
+		defer gate.Release()
+		_, err = s.open(ctx, tenant, gate, m)
+	}
+	switch {
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrErased):
+		return nil
+	case errors.Is(err, ErrNotFound):
+		return ErrDamaged
+	}
+	return err
 }
 
 // Committed and Await are those of the [Log].
@@ -123,4 +103,58 @@ func (s *Store) Await(ctx context.Context, tenant TenantID, after uint64) (uint6
 	return s.c.Log.Await(ctx, tenant, after)
 }
 
-var errTODO = errors.New("not written yet")
+// newEventID draws the id of an event received at now.
+func (s *Store) newEventID(now time.Time) (EventID, error) {
+	if s.c.Entropy != nil {
+		s.entropy.Lock()
+		defer s.entropy.Unlock()
+	}
+	return NewEventID(now, s.c.Entropy)
+}
+
+// open gives the body of a stored event. Errors as [Gate.Open], and ErrNewerVersion.
+func (s *Store) open(ctx context.Context, tenant TenantID, gate Gate, m Stored) ([]byte, error) {
+	associated := m.Envelope.AppendAssociated(make([]byte, 0, associatedSize), string(tenant), m.Person)
+	padded, err := gate.Open(ctx, KeyMonth(m.Envelope.Month), m.Envelope.Ciphertext, associated)
+	if err != nil {
+		return nil, err
+	}
+	return unpack(padded)
+}
+
+// associatedSize has room for the associated data of any tenant.
+const associatedSize = 128
+
+// recorded opens and decodes a stored event.
+func (s *Store) recorded(ctx context.Context, tenant TenantID, gate Gate, m Stored) (Recorded, error) {
+	body, err := s.open(ctx, tenant, gate, m)
+	if err != nil {
+		return Recorded{}, err
+	}
+	e, err := decodeBody(body)
+	if err != nil {
+		return Recorded{}, err
+	}
+	id := EventID(m.Envelope.Event)
+	r := Recorded{ID: id, Person: m.Person, Sequence: m.Sequence, Received: id.Received(), Event: e}
+	if r.Event.Time.IsZero() {
+		r.Event.Time = r.Received
+	}
+	return r, nil
+}
+
+// openChange opens and decodes a stored person event.
+func (s *Store) openChange(ctx context.Context, tenant TenantID, m Stored) (PersonEvent, error) {
+	if m.Envelope.Month != envelope.ControlMonth {
+		return PersonEvent{}, ErrDamaged
+	}
+	padded, err := s.c.Keys.OpenControl(ctx, tenant, m.Envelope.Ciphertext, m.Envelope.AppendAssociated(nil, string(tenant), m.Person))
+	if err != nil {
+		return PersonEvent{}, err
+	}
+	body, err := unpack(padded)
+	if err != nil {
+		return PersonEvent{}, err
+	}
+	return decodeChange(body)
+}

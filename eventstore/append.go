@@ -1,0 +1,245 @@
+package eventstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore/envelope"
+)
+
+// gateHold is how long an append holds its person's gate at most. [Keys.Fence] waits no longer.
+const gateHold = 2 * time.Second
+
+var (
+	errOtherBody    = Refuse(KindConflict, "id", "another event is stored under this id")
+	errOtherState   = Refuse(KindConflict, "expected_sequence", "the person's last sequence is another one; read and try again")
+	errNotRecorded  = Refuse(KindUnavailable, "consent", "the event is stored, its effect is not certain; send it again under the same id")
+	errTenantNeeded = Refuse(KindInvalid, "tenant", "a value is required")
+)
+
+// Append stores one event and returns once it is on disk. It is Submit and Wait.
+//
+// Errors: those of [Door.Admit], [Door.Consent] and [Keys.Enter]; ErrConflict (another body under the same idempotency key, or
+// ExpectedSequence does not hold); ErrUncertain; ErrUnavailable.
+func (s *Store) Append(ctx context.Context, caller Caller, e Event) (Receipt, error) {
+	p, err := s.Submit(ctx, caller, e)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return p.Wait(ctx)
+}
+
+// Pending is a submitted event that awaits its answer.
+type Pending struct {
+	done    chan struct{}
+	receipt Receipt
+	err     error
+}
+
+// Wait blocks until the event is on disk. Errors as Append.
+func (p *Pending) Wait(ctx context.Context) (Receipt, error) {
+	select {
+	case <-p.done:
+		return p.receipt, p.err
+	default:
+	}
+	select {
+	case <-p.done:
+		return p.receipt, p.err
+	case <-ctx.Done():
+		return Receipt{}, ErrUncertain.Because(ctx.Err())
+	}
+}
+
+// flight is an event between Submit and its answer. It owns the gate.
+type flight struct {
+	s       *Store
+	caller  Caller
+	event   *Event
+	body    []byte
+	entered *Entered
+	receipt Receipt
+	until   time.Time
+}
+
+// Submit hands over one event without waiting for the disk. The order of calls is the order of a person's events. Every Pending must be
+// waited for.
+//
+// The person's gate is held until the log has answered, but no longer than [Keys.Fence] waits: an answer that comes later is ErrUncertain. So
+// each flight has a goroutine, which ends within that time, whether the caller waits or not.
+func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, error) {
+	if caller.Tenant == "" {
+		return nil, errTenantNeeded
+	}
+	received := s.c.Now().UTC().Truncate(time.Millisecond) // as an event id holds it
+	e, err := s.c.Door.Admit(caller, e, received)
+	if err != nil {
+		return nil, err
+	}
+	f := &flight{s: s, caller: caller, event: &e}
+	if f.body, err = encodeBody(&e); err != nil {
+		return nil, err
+	}
+	arrival := Arrival{Identity: *e.Identity, Also: e.Also, Time: e.Time, Received: received}
+	if arrival.Time.IsZero() {
+		arrival.Time = received
+	}
+	f.entered, err = s.c.Keys.Enter(ctx, caller.Tenant, arrival, func(st State) error { return s.c.Door.Consent(caller, e, st) })
+	if err != nil {
+		return nil, err
+	}
+	f.until = time.Now().Add(gateHold)
+	ticket, err := f.takeOff(ctx, arrival)
+	if err != nil {
+		f.land()
+		return nil, err
+	}
+	p := &Pending{done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.receipt, p.err = f.await(context.WithoutCancel(ctx), ticket)
+	}()
+	return p, nil
+}
+
+// takeOff seals the event and gives it to the log.
+func (f *flight) takeOff(ctx context.Context, a Arrival) (Ticket, error) {
+	ctx, cancel := context.WithDeadline(ctx, f.until)
+	defer cancel()
+	gate, tenant := f.entered.Gate, f.caller.Tenant
+	id, err := f.s.newEventID(a.Received)
+	if err != nil {
+		return nil, err
+	}
+	f.receipt = Receipt{ID: id, Person: gate.Person()}
+	if f.entered.Ambiguous {
+		f.receipt.Link = LinkAmbiguous
+	}
+	month := KeyMonthOf(a.Time, a.Received)
+	m := Message{
+		Person:   gate.Person(),
+		Envelope: envelope.Envelope{Event: id, Month: uint16(month)},
+		Expected: f.event.ExpectedSequence,
+	}
+	associated := m.Envelope.AppendAssociated(make([]byte, 0, associatedSize), string(tenant), m.Person)
+	if m.Envelope.Ciphertext, err = gate.Seal(ctx, month, pack(f.body), associated); err != nil {
+		return nil, err
+	}
+	if f.event.Key != "" {
+		if m.Row, err = rowOf(gate, f.event.Bot, f.event.Key); err != nil {
+			return nil, err
+		}
+	}
+	// A withdrawal has its effect before it is stored, a consent once it is: what is not certain is not consent.
+	if c := f.event.Consent; f.event.Type == TypeConsent && !c.Granted {
+		if err := f.consent(ctx, false); err != nil {
+			return nil, err
+		}
+	}
+	return f.s.c.Log.Submit(ctx, tenant, m)
+}
+
+// rowOf is the idempotency row of a key: the prefix of all of the person's rows, and the mark of bot and key.
+func rowOf(gate Gate, bot BotID, key string) (row [8 + MarkSize]byte, err error) {
+	prefix, err := gate.Mark(MarkRow)
+	if err != nil {
+		return row, err
+	}
+	mark, err := gate.Mark(MarkIdempotency, []byte(bot), []byte{0}, []byte(key))
+	copy(row[:8], prefix[:])
+	copy(row[8:], mark[:])
+	return row, err
+}
+
+// land ends the flight: the gate is released, and what a link owes is sent. That it is sent is not certain; it stays owed until it is.
+func (f *flight) land() {
+	f.entered.Gate.Release()
+	if f.entered.Linked {
+		ctx, cancel := context.WithTimeout(context.Background(), gateHold)
+		defer cancel()
+		_ = f.s.sendOwed(ctx, f.caller.Tenant)
+	}
+}
+
+// await answers once the log has, and releases the gate.
+func (f *flight) await(ctx context.Context, ticket Ticket) (Receipt, error) {
+	defer f.land()
+	ctx, cancel := context.WithDeadline(ctx, f.until)
+	defer cancel()
+	at, err := ticket.Wait(ctx)
+	switch {
+	case errors.Is(err, ErrConflict):
+		return Receipt{}, errOtherState
+	case err != nil:
+		return Receipt{}, err
+	}
+	r := f.receipt
+	r.Sequence = at.Sequence
+	if at.Duplicate {
+		first, err := f.first(ctx, at.Sequence)
+		if err != nil {
+			return Receipt{}, err
+		}
+		r.ID, r.Duplicate = first, true
+	}
+	if f.event.Type == TypeConsent && f.event.Consent.Granted {
+		err := f.consent(ctx, at.Duplicate)
+		if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrErased) { // an erasure takes both away
+			return Receipt{}, errNotRecorded.Because(err)
+		}
+	}
+	return r, nil
+}
+
+// consent notes the answer of a consent event on the person. repeated: an answer that came later is not undone.
+func (f *flight) consent(ctx context.Context, repeated bool) error {
+	c := f.event.Consent
+	return f.s.c.Keys.SetState(ctx, f.caller.Tenant, f.receipt.Person, func(s State) State {
+		if _, answered := s.Consents[c.Purpose]; repeated && answered {
+			return s
+		}
+		consents := map[string]bool{c.Purpose: c.Granted}
+		for purpose, granted := range s.Consents {
+			if purpose != c.Purpose {
+				consents[purpose] = granted
+			}
+		}
+		s.Consents = consents
+		return s
+	})
+}
+
+// first compares with what is stored under the same key and gives its id.
+func (f *flight) first(ctx context.Context, sequence uint64) (EventID, error) {
+	log, tenant := f.s.c.Log, f.caller.Tenant
+	// The first one may be on its way still; only then is there anything to wait for.
+	if _, err := log.Await(ctx, tenant, sequence-1); err != nil {
+		return EventID{}, uncertainIfEnded(ctx, err)
+	}
+	m, err := log.Get(ctx, tenant, sequence)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return EventID{}, ErrDamaged // a row leads to nothing
+	case err != nil:
+		return EventID{}, uncertainIfEnded(ctx, err)
+	case m.Person != f.receipt.Person:
+		return EventID{}, ErrDamaged
+	}
+	body, err := f.s.open(ctx, tenant, f.entered.Gate, m)
+	if err != nil {
+		return EventID{}, uncertainIfEnded(ctx, err)
+	}
+	if !bytes.Equal(body, f.body) {
+		return EventID{}, errOtherBody
+	}
+	return EventID(m.Envelope.Event), nil
+}
+
+func uncertainIfEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ErrUncertain.Because(err)
+	}
+	return err
+}
