@@ -3,7 +3,8 @@
 // # What it promises
 //
 //   - Without [Config.Listen] the server opens no port at all; [Server.Connect] goes through memory.
-//   - With it, nobody connects without the token, and a token is required.
+//   - With it, nobody connects without the token, and a token is required; or, with [Config.Guests], without one that Guests accepts, and then
+//     into an account of their own, without JetStream: a guest can publish to one subject and receive what is sent to their own inbox.
 //   - Streams are files under [Config.Dir], uncompressed and not encrypted by JetStream: both silently weaken deletion. What is stored is
 //     sealed before it comes here.
 //   - JetStream syncs its files every [SyncInterval]. What was acknowledged within that time can be lost by a power failure: package
@@ -18,6 +19,7 @@ package natsembed
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,16 +50,24 @@ type Config struct {
 	Dir string
 	// Listen is the host:port to listen on. Empty: no port at all.
 	Listen string
-	// Token is what connections through the port must present. Required when Listen is set.
+	// Token is what connections through the port must present; they may then do anything. Required when Listen is set without Guests.
 	Token string
+	// Guests is asked of the token that a connection through the port presents, whether it is let in and below which subject its inbox stands
+	// (the client must be told: nats.CustomInboxPrefix, nats --inbox-prefix). A guest may publish to GuestSubject and $SRV.> (service discovery)
+	// and reaches no stream; see [Server.ConnectService].
+	Guests       func(token string) (inbox string, ok bool)
+	GuestSubject string
+	// TLS is for connections through the port (nil: none).
+	TLS *tls.Config
 	// Logger takes the server's warnings and errors (nil: none are logged).
 	Logger *slog.Logger
 }
 
 // Server is a running server.
 type Server struct {
-	s *server.Server
-	c Config
+	s      *server.Server
+	c      Config
+	guests *guests
 }
 
 // Start starts a server and returns once it takes connections.
@@ -69,6 +79,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the NATS server: %w", err)
 	}
+	var g *guests
+	if c.Guests != nil {
+		g = newGuests(c)
+		o.CustomClientAuthentication = g
+	}
 	s, err := server.NewServer(o)
 	if err != nil {
 		return nil, fmt.Errorf("making the NATS server: %w", err)
@@ -76,8 +91,12 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	l := &logger{to: c.Logger}
 	s.SetLoggerV2(l, false, false, false)
 	s.Start()
-	srv := &Server{s: s, c: c}
-	if err := srv.ready(ctx); err != nil {
+	srv := &Server{s: s, c: c, guests: g}
+	err = srv.ready(ctx)
+	if err == nil && g != nil {
+		err = g.open(s)
+	}
+	if err != nil {
 		_ = srv.Stop(context.WithoutCancel(ctx))
 		return nil, errors.Join(err, l.fatal())
 	}
@@ -104,8 +123,8 @@ func options(c Config) (*server.Options, error) {
 	if c.Listen == "" {
 		return o, nil
 	}
-	if c.Token == "" {
-		return nil, errors.New("natsembed: a listening NATS server needs a token")
+	if (c.Token == "") == (c.Guests == nil) || (c.Guests != nil) != (c.GuestSubject != "") {
+		return nil, errors.New("natsembed: a listening NATS server needs a token, or guests and their subject")
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -118,6 +137,9 @@ func options(c Config) (*server.Options, error) {
 	o.DontListen, o.Host, o.Port, o.Authorization = false, host, int(n), c.Token
 	if n == 0 {
 		o.Port = server.RANDOM_PORT
+	}
+	if c.TLS != nil {
+		o.TLS, o.TLSConfig = true, c.TLS
 	}
 	return o, nil
 }
@@ -141,11 +163,18 @@ func (s *Server) ready(ctx context.Context) error {
 
 // Connect makes a connection through memory. The caller closes it.
 func (s *Server) Connect() (*nats.Conn, error) {
-	o := []nats.Option{nats.Name("oubli"), nats.InProcessServer(s.s), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
-		nats.ReconnectWait(100 * time.Millisecond)}
-	if s.c.Token != "" {
-		o = append(o, nats.Token(s.c.Token))
+	switch {
+	case s.guests != nil:
+		return s.connect(nats.UserInfo(ownUser, s.guests.own))
+	case s.c.Token != "":
+		return s.connect(nats.Token(s.c.Token))
 	}
+	return s.connect()
+}
+
+func (s *Server) connect(as ...nats.Option) (*nats.Conn, error) {
+	o := append([]nats.Option{nats.Name("oubli"), nats.InProcessServer(s.s), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(100 * time.Millisecond)}, as...)
 	nc, err := nats.Connect("", o...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the NATS server in this process: %w", err)
