@@ -1,0 +1,41 @@
+// Package ledger keeps the tenant's append-only, tamper-evident record of privileged acts.
+//
+// # Format
+//
+// An entry is one record of the stream [eventstore.RecordsLedger], and its number is the record's number, from 1. The record is a CBOR
+// map in core deterministic encoding (RFC 8949, section 4.2.1), so that one entry has exactly one encoding:
+//
+//	0  schema version, 1
+//	1  time, in milliseconds since 1970 (UTC)
+//	2  act
+//	3  token id
+//	4  role          (left out if empty, as are all that follow)
+//	5  references    array of 16-byte strings
+//	6  reason
+//	7  basis
+//	8  scope
+//	9  subject       byte string, a salted hash
+//	10 count
+//
+// Texts are codes: lower-case letters, digits and hyphens, at most 64. A name, an address, a sentence or a person id cannot be
+// written, and is refused with [eventstore.ErrInvalid].
+//
+// The records are the leaves of a Merkle tree (RFC 6962 through golang.org/x/mod/sumdb/tlog): a leaf's hash is SHA-256(0x00 ‖
+// record), a node's SHA-256(0x01 ‖ left ‖ right), the empty tree's that of nothing. A [Head] is the tree's size and its root hash.
+//
+// # Guaranteed
+//
+//   - An entry is durable when [Ledger.Record] returns its number.
+//   - Whoever holds a head can tell whether an entry is in the tree ([CheckInclusion]), whether a later tree only added to it
+//     ([CheckConsistency]), and whether stored records still are what they were ([Verify]). These three are pure.
+//   - A record that was changed in any byte is refused, or changes the root.
+//
+// # Not guaranteed
+//
+//   - An entry says that something was about to be done, not that it was: after a crash in between the same act has a second entry.
+//   - Without a head that was kept elsewhere, a whole ledger that was rewritten cannot be told from the right one. Signed checkpoints
+//     and certificates will carry a [Head]; they are not part of this package yet.
+//   - An entry whose Record ended in [eventstore.ErrUncertain] may be there.
+//
+// The tree's hashes are held in memory: 64 bytes an entry.
+package ledger
