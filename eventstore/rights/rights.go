@@ -1,36 +1,86 @@
-// Package rights is what a person may ask for, and the machine that does it.
 package rights
 
 import (
 	"context"
-	"errors"
+	"io"
+	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 )
 
-// Config wires the machine.
+// Config wires the machine. Keys, Meta, Log, Ledger and Store are required.
 type Config struct {
 	Keys   eventstore.Keys
 	Meta   eventstore.Meta
 	Log    eventstore.Log
 	Ledger eventstore.Ledger
 	Store  *eventstore.Store
-	// Passed says which sequence of the tenant's stream every projection has passed.
+	// Passed says which sequence of the tenant's stream every projection has passed (nil: there are none to wait for).
 	Passed func(eventstore.TenantID) uint64
 	Now    func() time.Time
+	// Settle is how long after the shredding ciphertexts are removed, so that appends in flight have ended (0: 5 s).
+	Settle time.Duration
+	// Poll is how often [Service.Run] looks again at what waits (0: 1 s). A new erasure wakes it at once.
+	Poll time.Duration
+	// NoteLife is how long notes and tickets are kept (0: 365 days).
+	NoteLife time.Duration
+	// Logger is told what Run could not do yet (nil: nobody).
+	Logger *slog.Logger
+}
+
+// events is what the machine needs of [eventstore.Store].
+type events interface {
+	Announce(ctx context.Context, tenant eventstore.TenantID, e eventstore.PersonEvent) (uint64, error)
+	Changes(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID) ([]uint64, error)
+	Read(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error]
 }
 
 // Service executes rights. It is safe for concurrent use.
-type Service struct{ c Config }
+type Service struct {
+	c       Config
+	store   events
+	entropy io.Reader // nil: crypto/rand
+	wake    chan struct{}
+	book    book
+}
 
-// New makes the service. Call [Service.Run] to let erasures complete in the background.
-func New(c Config) *Service { return &Service{c: c} }
+// New makes the service. Call [Service.Resume] for each tenant before serving, and [Service.Run] to let erasures complete in the background.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Settle == 0 {
+		c.Settle = 5 * time.Second
+	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
+	if c.NoteLife == 0 {
+		c.NoteLife = 365 * 24 * time.Hour
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{c: c, store: c.Store, wake: make(chan struct{}, 1), book: book{tenants: map[eventstore.TenantID]*page{}}}
+}
+
+// now is the time as it is stored.
+func (s *Service) now() time.Time { return s.c.Now().UTC().Truncate(time.Millisecond) }
 
 // Actor is who acts: it goes into the ledger.
 type Actor struct {
 	Token eventstore.TokenID
 	Role  eventstore.Role
+}
+
+// record makes the ledger entry of an act on a linked set. Nothing is done when it fails.
+func (s *Service) record(ctx context.Context, tenant eventstore.TenantID, a Actor, act eventstore.Act, references []eventstore.LedgerReference, count int) error {
+	_, err := s.c.Ledger.Record(ctx, tenant, eventstore.Entry{
+		Time: s.now(), Act: act, Token: a.Token, Role: a.Role, References: references, Count: uint64(count),
+	})
+	return err
 }
 
 // Request is a request for erasure.
@@ -51,6 +101,7 @@ const (
 	Shredded  Stage = "shredded"
 	Projected Stage = "projected"
 	Removed   Stage = "removed"
+	// Completed follows Removed at once; the signed certificate that will stand for it is not made yet.
 	Completed Stage = "completed"
 )
 
@@ -85,47 +136,18 @@ type Person struct {
 	Persons    []eventstore.PersonID `json:"persons"`
 	Identities []eventstore.Identity `json:"identities"`
 	Ambiguous  []eventstore.Identity `json:"ambiguous,omitempty"`
-	State      string                `json:"state"`
-	Created    time.Time             `json:"created"`
-	Events     uint64                `json:"events"`
-	Consents   map[string]bool       `json:"consents,omitempty"`
+	// State is one of the states below.
+	State   string    `json:"state"`
+	Created time.Time `json:"created"`
+	Events  uint64    `json:"events"`
+	// Consents holds the last answer per purpose; where members of the set differ, the refusal.
+	Consents map[string]bool `json:"consents,omitempty"`
 }
 
-// Erase erases a person's linked set and returns once it is shredded. Asked again it gives the same answer. Errors: ErrInvalid, ErrHold,
-// ErrNotFound, ErrUnavailable.
-func (s *Service) Erase(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, r Request) (Erasure, error) {
-	return Erasure{}, errTODO
-}
-
-// Preview says what Erase would take, changing nothing. Errors as [eventstore.Keys.Gate].
-func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Preview, error) {
-	return Preview{}, errTODO
-}
-
-// Lookup finds the persons that identities name, as linked sets; unknown and erased ones are left out.
-func (s *Service) Lookup(ctx context.Context, tenant eventstore.TenantID, actor Actor, ids []eventstore.Identity) ([]Person, error) {
-	return nil, errTODO
-}
-
-// Show says what is known of a person. Errors as [eventstore.Keys.Gate].
-func (s *Service) Show(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Person, error) {
-	return Person{}, errTODO
-}
-
-// Erasures lists the tenant's erasures, newest first. Erasure finds one; ErrNotFound.
-func (s *Service) Erasures(ctx context.Context, tenant eventstore.TenantID) ([]Erasure, error) {
-	return nil, errTODO
-}
-
-// Erasure finds one erasure by its id. ErrNotFound.
-func (s *Service) Erasure(ctx context.Context, tenant eventstore.TenantID, id string) (Erasure, error) {
-	return Erasure{}, errTODO
-}
-
-// Resume completes every erasure of a tenant that a crash interrupted before it was shredded. Call it before serving.
-func (s *Service) Resume(ctx context.Context, tenant eventstore.TenantID) error { return errTODO }
-
-// Run completes the later stages of erasures until ctx ends.
-func (s *Service) Run(ctx context.Context) error { return errTODO }
-
-var errTODO = errors.New("not written yet")
+// The states of a linked set; the first that holds of any member. An erased person is not shown but answered with ErrErased.
+const (
+	StateRestricted = "restricted"
+	StateHeld       = "on-hold"
+	StateObjected   = "objected"
+	StateActive     = "active"
+)

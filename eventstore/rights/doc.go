@@ -1,0 +1,44 @@
+// Package rights is what a person may ask for, and the machine that does it. It knows the other rooms by their contracts alone.
+//
+// # Reading
+//
+// [Service.Lookup], [Service.Show], [Service.Preview], [Service.Transcript] and [Service.Export] first find the linked set, then make their
+// ledger entry, then answer; without the entry nothing is answered. While a member of the set is restricted, Transcript answers ErrWithheld,
+// whoever asks; Export answers it to every role but the DPO's, because a restriction does not end a person's right to a copy.
+//
+// # Erasing
+//
+// [Service.Erase] goes through these steps. Each is durable before the next begins and can be repeated, so that a crash between
+// any two of them, or within one, ends in one erasure under one id:
+//
+//	1  intent     row in TableErasures: id, the set's persons and ledger references, who asked. (Before it, note and ticket, in a row of their own.)
+//	2  pointers   row in TableErased from every person of the set to the id
+//	3  requested  ledger entry person-erased with all references
+//	4  fenced     Keys.Fence fixes the set for good; its members go into the row, with pointers for those that joined since 1, and, if there
+//	              are any, a second ledger entry with all references
+//	5  announced  person event "erased" with all period marks, on the stream once journalled
+//	6  shredded   Keys.Shred: the acknowledgement
+//	7  projected  every projection has passed the event of 5
+//	8  removed    Log.Remove of messages, person events and idempotency rows, after Config.Settle; then completed
+//
+// The intent comes first because it alone names the whole set in one write: whatever member is asked about next, in this process or after
+// a crash, finds the one id. Nothing happens to the person before the ledger entry of step 3.
+//
+// An error of Erase before step 3 is done withdraws the intent: nothing happens. When that cannot be known (ErrUncertain of the ledger, or the
+// withdrawing itself fails) the intent stays, and asking again, Run or Resume completes it, as they do whatever fails later. A legal hold
+// that begins between 1 and 4 withdraws it too, and the ledger is told by an entry [ActErasureRefused].
+//
+// # Guaranteed
+//
+//   - When Erase returns without error, the whole linked set is shredded.
+//   - All calls for members of one linked set answer one erasure, for ever the same.
+//   - An outage is never reported as an erasure: ErrErased comes from the vault alone.
+//   - Every effect has a ledger entry before it.
+//
+// # Not guaranteed
+//
+//   - The ledger may hold two entries for one erasure, after a crash or a failed write.
+//   - Rows of [eventstore.Meta] are sealed but not shredded: an expired note is deleted, and an old copy of the vault keeps it.
+//   - Two erasures that both began before their persons were linked stay two, and both complete; each person leads to one of them, always the same.
+//   - No certificate yet.
+package rights

@@ -1,0 +1,166 @@
+package rights
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// ExportSchema is the JSON Schema (2020-12) of an export.
+//
+//go:embed export.schema.json
+var ExportSchema []byte
+
+// exportFormat names the version of the document.
+const exportFormat = "urn:oubli:export:1"
+
+// Document is a person's copy (GDPR articles 15 and 20). [ExportSchema] describes its JSON; the events come before what is gathered from
+// them, so that it can be written in one go.
+type Document struct {
+	Format     string                `json:"format"`
+	Generated  time.Time             `json:"generated"`
+	Person     eventstore.PersonID   `json:"person"`
+	Persons    []eventstore.PersonID `json:"persons"`
+	State      string                `json:"state"`
+	Created    time.Time             `json:"created"`
+	Identities []eventstore.Identity `json:"identities"`
+	Consents   map[string]bool       `json:"consents"`
+	// Events are those of the whole linked set, in order.
+	Events []eventstore.Recorded `json:"events"`
+	ending
+}
+
+// ending is what stands behind the events; that it is there says that the document is complete.
+type ending struct {
+	Count uint64 `json:"count"`
+	// Channels and Recipients are those of the events, each once, at most 1000.
+	Channels   []string `json:"channels"`
+	Recipients []string `json:"recipients"`
+}
+
+// Export is a person's copy in memory; for a person with very many events use [Service.ExportTo]. Its ledger entry comes first. ErrWithheld while a
+// member of the set is restricted, for every role but the DPO's; other errors as [eventstore.Store.Read].
+func (s *Service) Export(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Document, error) {
+	d, err := s.begin(ctx, tenant, actor, person)
+	if err != nil {
+		return Document{}, err
+	}
+	d.ending, err = s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
+		d.Events = append(d.Events, e)
+		return nil
+	})
+	if err != nil {
+		return Document{}, err
+	}
+	return d, nil
+}
+
+// ExportTo writes a person's copy as one JSON document, in memory that does not grow with the number of events. After an error what was
+// written is not a JSON document, so that nobody takes it for the whole; nothing is written when the error is there from the start.
+func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) error {
+	d, err := s.begin(ctx, tenant, actor, person)
+	if err != nil {
+		return err
+	}
+	out := &document{w: bufio.NewWriter(w)}
+	out.member("{", "format", d.Format)
+	out.member(",", "generated", d.Generated)
+	out.member(",", "person", d.Person)
+	out.member(",", "persons", d.Persons)
+	out.member(",", "state", d.State)
+	out.member(",", "created", d.Created)
+	out.member(",", "identities", d.Identities)
+	out.member(",", "consents", d.Consents)
+	out.text(`,"events":[`)
+	separator := "\n"
+	end, err := s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
+		out.text(separator)
+		out.value(e)
+		separator = ",\n"
+		return out.err
+	})
+	if err != nil {
+		return err
+	}
+	out.text("\n]")
+	out.member(",", "count", end.Count)
+	out.member(",", "channels", end.Channels)
+	out.member(",", "recipients", end.Recipients)
+	out.text("}\n")
+	if out.err != nil {
+		return out.err
+	}
+	return out.w.Flush()
+}
+
+// begin makes the ledger entry and everything but the events.
+func (s *Service) begin(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Document, error) {
+	set, err := s.enterSet(ctx, tenant, actor, eventstore.ActExported, person, func(set []eventstore.PersonRecord) error {
+		if restricted(set) && actor.Role != eventstore.RoleDPO {
+			return eventstore.ErrWithheld
+		}
+		return nil
+	})
+	if err != nil {
+		return Document{}, err
+	}
+	p := summary(person, set)
+	if p.Consents == nil {
+		p.Consents = map[string]bool{}
+	}
+	// Ambiguous handles are left out: they may be another human's.
+	return Document{
+		Format: exportFormat, Generated: s.now(), Person: p.Person, Persons: p.Persons, State: p.State, Created: p.Created,
+		Identities: p.Identities, Consents: p.Consents, Events: []eventstore.Recorded{},
+	}, nil
+}
+
+// each reads the events and gathers what stands behind them.
+func (s *Service) each(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, do func(eventstore.Recorded) error) (end ending, err error) {
+	channels, recipients := names{}, names{}
+	for e, err := range s.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
+		if err == nil {
+			err = do(e)
+		}
+		if err != nil {
+			return end, err
+		}
+		end.Count++
+		channels.add(e.Event.Channel)
+		if e.Event.Disclosure != nil {
+			recipients.add(e.Event.Disclosure.Recipient)
+		}
+	}
+	end.Channels, end.Recipients = channels.sorted(), recipients.sorted()
+	return end, nil
+}
+
+// document writes JSON piece by piece and keeps the first error.
+type document struct {
+	w   *bufio.Writer
+	err error
+}
+
+func (d *document) text(s string) {
+	if d.err == nil {
+		_, d.err = d.w.WriteString(s)
+	}
+}
+
+func (d *document) value(v any) {
+	b, err := json.Marshal(v)
+	if d.err == nil {
+		d.err = err
+	}
+	d.text(string(b))
+}
+
+func (d *document) member(separator, name string, v any) {
+	d.text(separator + `"` + name + `":`)
+	d.value(v)
+}

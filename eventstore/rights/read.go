@@ -1,0 +1,271 @@
+package rights
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+func persons(set []eventstore.PersonRecord) (out []eventstore.PersonID) {
+	for _, r := range set {
+		out = append(out, r.Person)
+	}
+	return out
+}
+
+func references(set []eventstore.PersonRecord) (out []eventstore.LedgerReference) {
+	for _, r := range set {
+		out = append(out, r.Reference)
+	}
+	return out
+}
+
+func holds(set []eventstore.PersonRecord) (n int) {
+	for _, r := range set {
+		if r.State.Hold {
+			n++
+		}
+	}
+	return n
+}
+
+func restricted(set []eventstore.PersonRecord) bool {
+	return slices.ContainsFunc(set, func(r eventstore.PersonRecord) bool { return r.State.Restricted })
+}
+
+// enterSet finds a linked set and makes the ledger entry of an act on it. ErrKeyLost beside the errors of [eventstore.Keys.Gate].
+func (s *Service) enterSet(ctx context.Context, tenant eventstore.TenantID, actor Actor, act eventstore.Act, person eventstore.PersonID, may func([]eventstore.PersonRecord) error) ([]eventstore.PersonRecord, error) {
+	set, err := s.c.Keys.Linked(ctx, tenant, person)
+	if errors.Is(err, eventstore.ErrNotFound) {
+		// Messages of a person that the vault never knew: it was restored from an older backup.
+		if n, counting := s.c.Log.Count(ctx, tenant, person); counting == nil && n > 0 {
+			err = eventstore.ErrKeyLost
+		} else if counting != nil {
+			err = counting
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if may != nil {
+		if err := may(set); err != nil {
+			return nil, err
+		}
+	}
+	return set, s.record(ctx, tenant, actor, act, references(set), len(set))
+}
+
+// Show says what is known of a person. Errors as [eventstore.Keys.Gate].
+func (s *Service) Show(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Person, error) {
+	set, err := s.enterSet(ctx, tenant, actor, eventstore.ActShown, person, nil)
+	if err != nil {
+		return Person{}, err
+	}
+	return s.describe(ctx, tenant, person, set)
+}
+
+// Lookup finds the persons that canonical identities name, as linked sets, each once; unknown and erased ones are left out. There is one
+// ledger entry, with the references of what was found and the number of identities, also when nothing was. ErrFenced while one is being erased.
+func (s *Service) Lookup(ctx context.Context, tenant eventstore.TenantID, actor Actor, ids []eventstore.Identity) ([]Person, error) {
+	var found [][]eventstore.PersonRecord
+	var named []eventstore.PersonID
+	seen := map[eventstore.PersonID]bool{}
+	for _, id := range ids {
+		person, err := s.c.Keys.Resolve(ctx, tenant, id)
+		if gone(err) || err == nil && seen[person] {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		set, err := s.c.Keys.Linked(ctx, tenant, person)
+		if gone(err) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		for _, r := range set {
+			seen[r.Person] = true
+		}
+		found, named = append(found, set), append(named, person)
+	}
+	if err := s.record(ctx, tenant, actor, eventstore.ActLookup, references(slices.Concat(found...)), len(ids)); err != nil {
+		return nil, err
+	}
+	out := []Person{}
+	for i, set := range found {
+		p, err := s.describe(ctx, tenant, named[i], set)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// gone says that the vault knows nobody, or nobody any more.
+func gone(err error) bool {
+	return errors.Is(err, eventstore.ErrNotFound) || errors.Is(err, eventstore.ErrErased)
+}
+
+func (s *Service) describe(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, set []eventstore.PersonRecord) (Person, error) {
+	p := summary(person, set)
+	var err error
+	p.Events, err = s.count(ctx, tenant, p.Persons)
+	return p, err
+}
+
+// summary is what the vault says of a set.
+func summary(person eventstore.PersonID, set []eventstore.PersonRecord) Person {
+	p := Person{Person: person, Persons: persons(set), Identities: []eventstore.Identity{}, State: state(set)}
+	for _, r := range set {
+		p.Identities = append(p.Identities, r.Identities...)
+		p.Ambiguous = append(p.Ambiguous, r.Ambiguous...)
+		if p.Created.IsZero() || r.Created.Before(p.Created) {
+			p.Created = r.Created
+		}
+		for purpose, granted := range r.State.Consents {
+			if p.Consents == nil {
+				p.Consents = map[string]bool{}
+			}
+			before, known := p.Consents[purpose]
+			p.Consents[purpose] = granted && (before || !known)
+		}
+	}
+	byName := func(a, b eventstore.Identity) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ID, b.ID))
+	}
+	slices.SortFunc(p.Identities, byName)
+	slices.SortFunc(p.Ambiguous, byName)
+	p.Ambiguous = slices.Compact(p.Ambiguous)
+	return p
+}
+
+func state(set []eventstore.PersonRecord) string {
+	switch {
+	case restricted(set):
+		return StateRestricted
+	case holds(set) > 0:
+		return StateHeld
+	case slices.ContainsFunc(set, func(r eventstore.PersonRecord) bool { return r.State.Objected }):
+		return StateObjected
+	}
+	return StateActive
+}
+
+func (s *Service) count(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID) (n uint64, err error) {
+	for _, person := range persons {
+		c, err := s.c.Log.Count(ctx, tenant, person)
+		if err != nil {
+			return 0, err
+		}
+		n += c
+	}
+	return n, nil
+}
+
+// Preview says what Erase would take, changing nothing. It reads every event of the set. Errors as [eventstore.Keys.Gate], and those of
+// [eventstore.Store.Read].
+func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Preview, error) {
+	set, err := s.enterSet(ctx, tenant, actor, eventstore.ActShown, person, nil)
+	if err != nil {
+		return Preview{}, err
+	}
+	p := Preview{Person: person, Persons: persons(set), Channels: []string{}, Handles: []string{}, Holds: holds(set)}
+	for _, r := range set {
+		for _, id := range r.Identities {
+			p.Handles = append(p.Handles, Mask(id))
+		}
+	}
+	slices.Sort(p.Handles)
+	if p.Events, err = s.count(ctx, tenant, p.Persons); err != nil {
+		return Preview{}, err
+	}
+	channels := names{}
+	for e, err := range s.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
+		if err != nil {
+			return Preview{}, err
+		}
+		if p.First.IsZero() || e.Received.Before(p.First) {
+			p.First = e.Received
+		}
+		if e.Received.After(p.Last) {
+			p.Last = e.Received
+		}
+		channels.add(e.Event.Channel)
+	}
+	p.Channels = channels.sorted()
+	return p, nil
+}
+
+// Transcript yields a person's events. Every iteration is a request of its own: it begins with its ledger entry. ErrWithheld while a
+// member of the set is restricted; other errors as [eventstore.Store.Read].
+func (s *Service) Transcript(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) {
+		_, err := s.enterSet(ctx, tenant, actor, eventstore.ActTranscriptRead, person, func(set []eventstore.PersonRecord) error {
+			if restricted(set) {
+				return eventstore.ErrWithheld
+			}
+			return nil
+		})
+		if err != nil {
+			yield(eventstore.Recorded{}, err)
+			return
+		}
+		for e, err := range s.store.Read(ctx, tenant, person, o) {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Mask shows so much of a handle that who knows it recognises it: a…e@example.com, +33…78, web:v…7. Of a short one nothing.
+func Mask(id eventstore.Identity) string {
+	local, domain := id.ID, ""
+	switch id.Namespace {
+	case "email":
+		if at := strings.LastIndexByte(id.ID, '@'); at >= 0 {
+			local, domain = id.ID[:at], id.ID[at:]
+		}
+		return ends(local, 1, 1) + domain
+	case "phone":
+		return ends(local, 3, 2)
+	}
+	return id.Namespace + ":" + ends(local, 1, 1)
+}
+
+// ends shows the first and last characters of s if at least three times as many stay hidden or s has at least twice what is shown.
+func ends(s string, first, last int) string {
+	r := []rune(s)
+	if !utf8.ValidString(s) || len(r) < 2*(first+last) {
+		return "…"
+	}
+	return string(r[:first]) + "…" + string(r[len(r)-last:])
+}
+
+// maxNames bounds how many distinct names an answer lists.
+const maxNames = 1000
+
+// names gathers distinct names, in bounded memory.
+type names map[string]bool
+
+func (n names) add(s string) {
+	if s != "" && len(n) < maxNames {
+		n[s] = true
+	}
+}
+
+func (n names) sorted() []string {
+	out := slices.Sorted(maps.Keys(n))
+	if out == nil {
+		out = []string{}
+	}
+	return out
+}

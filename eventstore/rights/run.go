@@ -1,0 +1,192 @@
+package rights
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// Resume completes every erasure of a tenant that a crash interrupted before it was shredded. Call it before serving. An error means that
+// at least one is still open; it can be called again.
+func (s *Service) Resume(ctx context.Context, tenant eventstore.TenantID) error {
+	p, err := s.page(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, w := range p.pending() {
+		if err := s.settle(ctx, tenant, p, w); err != nil {
+			failed = append(failed, fmt.Errorf("resuming erasure %s: %w", w.row.ID, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// settle is drive for callers who do not mind that an erasure was refused or withdrawn.
+func (s *Service) settle(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
+	if w.shredded.Load() != nil {
+		return nil
+	}
+	_, err := s.drive(ctx, tenant, p, w)
+	if err == errWithdrawn || errors.Is(err, eventstore.ErrHold) && !p.has(w) {
+		return nil
+	}
+	return err
+}
+
+// Run completes the later stages of erasures, and the earlier ones of those that failed, until ctx ends; it then returns nil.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.c.Poll)
+	defer tick.Stop()
+	swept := s.now()
+	for {
+		s.pass(ctx)
+		if now := s.now(); now.Sub(swept) >= time.Hour {
+			swept = now
+			s.sweep(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// nudge lets Run look at once.
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pass takes every erasure as far as it goes now: first all that is quick, then the removals one by one.
+func (s *Service) pass(ctx context.Context) {
+	tenants, err := s.c.Keys.Tenants(ctx)
+	if err != nil {
+		s.c.Logger.Warn("erasures wait: the tenants cannot be listed", "error", err)
+		return
+	}
+	for _, step := range []func(context.Context, eventstore.TenantID, *page, *run) error{s.settle, s.project, s.remove} {
+		for _, tenant := range tenants {
+			p, err := s.page(ctx, tenant)
+			if err != nil {
+				s.c.Logger.Warn("erasures wait: the register cannot be read", "tenant", tenant, "error", err)
+				continue
+			}
+			for _, w := range p.pending() {
+				if ctx.Err() != nil {
+					return
+				}
+				if err := step(ctx, tenant, p, w); err != nil && ctx.Err() == nil {
+					s.c.Logger.Warn("an erasure waits", "tenant", tenant, "erasure", w.row.ID, "error", err)
+				}
+			}
+		}
+	}
+}
+
+// later runs a step of a run that is shredded and stored as such.
+func (s *Service) later(ctx context.Context, tenant eventstore.TenantID, w *run, step func() error) error {
+	if w.shredded.Load() == nil {
+		return nil
+	}
+	if err := w.lock.acquire(ctx); err != nil {
+		return err
+	}
+	defer w.lock.release()
+	if w.dirty {
+		if err := s.save(ctx, tenant, w); err != nil {
+			return err
+		}
+	}
+	return step()
+}
+
+// project is step 7.
+func (s *Service) project(ctx context.Context, tenant eventstore.TenantID, _ *page, w *run) error {
+	return s.later(ctx, tenant, w, func() error {
+		if w.row.reached(Projected) || s.c.Passed != nil && s.c.Passed(tenant) < w.row.Announced {
+			return nil
+		}
+		return s.reach(ctx, tenant, w, Projected)
+	})
+}
+
+// remove is step 8.
+func (s *Service) remove(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
+	return s.later(ctx, tenant, w, func() error {
+		switch {
+		case !w.row.reached(Projected) || s.now().Sub(w.row.Stages[Shredded]) < s.c.Settle:
+			return nil
+		case !w.row.reached(Completed):
+			if left, err := s.sweepMessages(ctx, tenant, w); err != nil || left > 0 {
+				return err
+			}
+			if err := s.reach(ctx, tenant, w, Removed, Completed); err != nil {
+				return err
+			}
+		}
+		p.remove(w)
+		return nil
+	})
+}
+
+// sweepMessages removes a run's messages and says how many came in meanwhile: they are for the next sweep.
+func (s *Service) sweepMessages(ctx context.Context, tenant eventstore.TenantID, w *run) (left uint64, err error) {
+	control, err := s.store.Changes(ctx, tenant, w.row.Persons)
+	if err != nil {
+		return 0, err
+	}
+	prefixes := make([][8]byte, len(w.row.Members))
+	for i, m := range w.row.Members {
+		prefixes[i] = m.RowPrefix
+	}
+	before, saved := w.row.RemovedMessages, s.now()
+	err = s.c.Log.Remove(ctx, tenant, w.row.Persons, control, prefixes, func(done, left uint64) {
+		w.row.RemovedMessages, w.row.LeftMessages = before+done, left
+		if now := s.now(); now.Sub(saved) >= time.Second {
+			saved = now
+			_ = s.save(ctx, tenant, w) // for those who ask; the row is saved again in the end
+		}
+	})
+	if err != nil {
+		return 0, errors.Join(err, s.save(ctx, tenant, w))
+	}
+	for _, person := range w.row.Persons {
+		n, err := s.c.Log.Count(ctx, tenant, person)
+		if err != nil {
+			return 0, err
+		}
+		left += n
+	}
+	w.row.LeftMessages = left
+	return left, s.save(ctx, tenant, w)
+}
+
+// sweep deletes notes that have expired.
+func (s *Service) sweep(ctx context.Context) {
+	tenants, err := s.c.Keys.Tenants(ctx)
+	if err != nil {
+		return
+	}
+	for _, tenant := range tenants {
+		_, notes, err := s.rows(ctx, tenant)
+		if err != nil {
+			continue
+		}
+		for id, n := range notes {
+			if s.now().Before(n.Expires) {
+				continue
+			}
+			if err := s.c.Meta.Delete(ctx, tenant, eventstore.TableErasures, id+noteSuffix); err != nil {
+				s.c.Logger.Warn("an expired note waits to be deleted", "tenant", tenant, "erasure", id, "error", err)
+			}
+		}
+	}
+}
