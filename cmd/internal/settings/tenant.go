@@ -1,0 +1,181 @@
+package settings
+
+import (
+	"context"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // a minimal machine has no time zones
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// Tenant is what can be set for one tenant.
+type Tenant struct {
+	// Timezone is the zone in which its periods are counted.
+	Timezone string `json:"timezone"`
+	// K is the fewest distinct persons that a published figure may stand for.
+	K int `json:"k"`
+	// Controller names who is responsible for the data, DPOContact how to reach the data protection officer.
+	Controller string `json:"controller"`
+	DPOContact string `json:"dpo_contact"`
+	// Language is that of pages and letters.
+	Language string `json:"language"`
+}
+
+// Zone is Timezone, loaded.
+func (t Tenant) Zone() *time.Location {
+	zone, err := time.LoadLocation(t.Timezone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// Description says what one setting of a tenant is, for people.
+type Description struct {
+	Name    string `json:"name"`
+	Default string `json:"default"`
+	Allowed string `json:"allowed"`
+	Meaning string `json:"meaning"`
+}
+
+// tenantSetting is a description and how to put a value in its place; set says whether it is allowed.
+type tenantSetting struct {
+	Description
+	set func(*Tenant, string) bool
+	// refused is what a bad value is answered with: a constant, so that it cannot repeat the value.
+	refused *eventstore.Problem
+}
+
+const (
+	minK, maxK = 2, 10_000
+	maxText    = 500
+)
+
+var tenantSettings = []tenantSetting{
+	{Description{"timezone", "Europe/Paris", "a name of the IANA time zone database", "the time zone in which days, weeks and months are counted; changing it moves where later periods begin"},
+		func(t *Tenant, v string) bool { t.Timezone = v; return isZone(v) },
+		eventstore.Refuse(eventstore.KindInvalid, "timezone", "a time zone is a name of the IANA database, such as Europe/Paris or UTC")},
+	{Description{"k", "10", "a whole number from 2 to 10000", "the fewest distinct persons that a published figure may stand for; smaller groups are folded together or hidden"},
+		func(t *Tenant, v string) bool {
+			n, err := strconv.Atoi(v)
+			t.K = n
+			return err == nil && n >= minK && n <= maxK && strconv.Itoa(n) == v
+		},
+		eventstore.Refuse(eventstore.KindInvalid, "k", "k is a whole number from 2 to 10000")},
+	{Description{"controller", "", "one line of at most 500 bytes", "who is responsible for the data (the controller), as people are told"},
+		func(t *Tenant, v string) bool { t.Controller = v; return isLine(v) },
+		eventstore.Refuse(eventstore.KindInvalid, "controller", "the controller is one line of at most 500 bytes")},
+	{Description{"dpo_contact", "", "an e-mail address, or a URL https://…", "how people reach the data protection officer"},
+		func(t *Tenant, v string) bool { t.DPOContact = v; return v == "" || isContact(v) },
+		eventstore.Refuse(eventstore.KindInvalid, "dpo_contact", "the contact is an e-mail address, or a URL https://…")},
+	{Description{"language", "en", "en or fr", "the language of pages and letters for people"},
+		func(t *Tenant, v string) bool { t.Language = v; return v == "en" || v == "fr" },
+		eventstore.Refuse(eventstore.KindInvalid, "language", "the language is en or fr")},
+}
+
+// Describe lists every setting of a tenant.
+func Describe() []Description {
+	out := make([]Description, len(tenantSettings))
+	for i, d := range tenantSettings {
+		out[i] = d.Description
+	}
+	return out
+}
+
+// Defaults are the settings of a tenant for which nothing was set.
+func Defaults() (t Tenant) {
+	for _, d := range tenantSettings {
+		d.set(&t, d.Default)
+	}
+	return t
+}
+
+// Tenants keeps the settings of every tenant. It is safe for concurrent use.
+type Tenants struct{ meta eventstore.Meta }
+
+// NewTenants keeps settings in meta.
+func NewTenants(meta eventstore.Meta) *Tenants { return &Tenants{meta} }
+
+// Get is a tenant's settings. ErrDamaged for a stored value that is not allowed; errors of [eventstore.Meta].
+func (a *Tenants) Get(ctx context.Context, tenant eventstore.TenantID) (Tenant, error) {
+	rows, err := a.meta.List(ctx, tenant, eventstore.TableSettings)
+	if err != nil {
+		return Tenant{}, err
+	}
+	t := Defaults()
+	for _, d := range tenantSettings {
+		if value, ok := rows[d.Name]; ok && !d.set(&t, string(value)) {
+			return Tenant{}, fmt.Errorf("%w: the stored setting %s is not allowed", eventstore.ErrDamaged, d.Name)
+		}
+	}
+	return t, nil
+}
+
+// Put changes settings by name; an empty value goes back to the default. All are checked before the first is written. The caller makes the
+// ledger entry first. ErrInvalid says what is allowed and never repeats a value.
+func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values map[string]string) error {
+	if err := Validate(values); err != nil {
+		return err
+	}
+	for _, d := range tenantSettings { // in one order, so that two callers end in one state
+		value, ok := values[d.Name]
+		if !ok {
+			continue
+		}
+		var err error
+		if value == "" {
+			err = a.meta.Delete(ctx, tenant, eventstore.TableSettings, d.Name)
+		} else {
+			err = a.meta.Put(ctx, tenant, eventstore.TableSettings, d.Name, []byte(value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate says whether [Tenants.Put] would take values, so that nothing is entered in the ledger that cannot be done. ErrInvalid.
+func Validate(values map[string]string) error {
+	for name := range values {
+		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language")
+		}
+	}
+	for _, d := range tenantSettings {
+		if value := values[d.Name]; value != "" && !d.set(new(Tenant), value) {
+			return d.refused
+		}
+	}
+	return nil
+}
+
+func isZone(v string) bool {
+	if v == "" || v == "Local" || len(v) > 64 {
+		return false
+	}
+	_, err := time.LoadLocation(v)
+	return err == nil
+}
+
+func isLine(v string) bool {
+	return len(v) <= maxText && utf8.ValidString(v) && !strings.ContainsFunc(v, unicode.IsControl)
+}
+
+func isContact(v string) bool {
+	if !isLine(v) {
+		return false
+	}
+	if strings.HasPrefix(v, "https://") {
+		return schemes("https")(v)
+	}
+	a, err := mail.ParseAddress(v)
+	return err == nil && a.Address == v
+}

@@ -1,0 +1,83 @@
+package settings
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/keystest"
+)
+
+const tenant = eventstore.DefaultTenant
+
+func start(t *testing.T) (*Tenants, *keystest.Fake) {
+	t.Helper()
+	vault := keystest.New()
+	if err := vault.CreateTenant(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	return NewTenants(vault), vault
+}
+
+func TestTenantSettings(t *testing.T) {
+	a, vault := start(t)
+	got, err := a.Get(t.Context(), tenant)
+	if err != nil || got != Defaults() || got.K != 10 || got.Zone().String() != "Europe/Paris" || got.Language != "en" {
+		t.Errorf("the defaults are %+v, %v", got, err)
+	}
+	set := map[string]string{"timezone": "America/New_York", "k": "25", "controller": "Société Exemple", "dpo_contact": "dpo@example.com", "language": "fr"}
+	if err := a.Put(t.Context(), tenant, set); err != nil {
+		t.Fatal(err)
+	}
+	want := Tenant{"America/New_York", 25, "Société Exemple", "dpo@example.com", "fr"}
+	if got, err := NewTenants(vault).Get(t.Context(), tenant); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := a.Put(t.Context(), tenant, map[string]string{"k": "", "dpo_contact": "https://example.com/privacy"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := a.Get(t.Context(), tenant); err != nil || got.K != 10 || got.Language != "fr" || got.DPOContact != "https://example.com/privacy" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := a.Get(t.Context(), "elsewhere"); !errors.Is(err, eventstore.ErrNotFound) {
+		t.Errorf("an unknown tenant: %v", err)
+	}
+	if len(Describe()) != 5 {
+		t.Errorf("%d descriptions", len(Describe()))
+	}
+	for _, d := range Describe() {
+		if d.Name == "" || d.Allowed == "" || d.Meaning == "" {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// A bad value is refused with what is allowed, without being repeated, and nothing of the same request is stored.
+func TestTenantRefusals(t *testing.T) {
+	a, vault := start(t)
+	for name, values := range map[string][]string{
+		"timezone":    {"Local", "SECRET", "../../etc/passwd", "europe/SECRET", strings.Repeat("x", 65)},
+		"k":           {"1", "0", "-3", "10001", "SECRET", "1e3", " 10", "010", "99999999999999999999"},
+		"controller":  {"SECRET\nline", "\xff", strings.Repeat("x", 501)},
+		"dpo_contact": {"SECRET", "http://SECRET", "Name <SECRET@example.com>", "javascript:SECRET", "https://"},
+		"language":    {"SECRET", "FR", "de"},
+		"SECRET":      {"1"},
+	} {
+		for _, value := range values {
+			err := a.Put(t.Context(), tenant, map[string]string{"language": "fr", name: value})
+			if !errors.Is(err, eventstore.ErrInvalid) || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("%s = %.40q: %v", name, value, err)
+			}
+		}
+	}
+	if rows, err := vault.List(t.Context(), tenant, eventstore.TableSettings); err != nil || len(rows) != 0 {
+		t.Errorf("%d rows were stored", len(rows))
+	}
+	if err := vault.Put(t.Context(), tenant, eventstore.TableSettings, "k", []byte("SECRET")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Get(t.Context(), tenant); !errors.Is(err, eventstore.ErrDamaged) || strings.Contains(err.Error(), "SECRET") {
+		t.Errorf("a stored value that is not allowed: %v", err)
+	}
+}
