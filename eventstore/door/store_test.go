@@ -1,0 +1,17 @@
+package door_test
+
+import (
+	"testing"
+
+	"github.com/oubli-store/oubli/eventstore/door"
+	"github.com/oubli-store/oubli/eventstore/keystest"
+	"github.com/oubli-store/oubli/eventstore/logtest"
+	"github.com/oubli-store/oubli/eventstore/storetest"
+)
+
+// TestStore runs the store behind this door, over the fakes.
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Parts {
+		return storetest.Parts{Keys: keystest.New(), Log: logtest.New(), Door: door.New(door.Rules{})}
+	})
+}
