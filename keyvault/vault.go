@@ -146,10 +146,11 @@ func (v *Vault) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.roots, err = register.OpenFile(v.fs, v.c.Roots, v.id, key, fresh && v.c.Create)
+	file, err := register.OpenFile(v.fs, v.c.Roots, v.id, key, fresh && v.c.Create)
 	if err != nil {
 		return fromRegister(err)
 	}
+	v.roots = file
 	if err := v.sealHeader(ctx, fresh); err != nil {
 		return err
 	}
@@ -212,7 +213,7 @@ func (v *Vault) openKey() (key secret.Bytes, err error) {
 	}
 	kek, err := register.KEK(v.c.FS, uri)
 	if err != nil {
-		return key, fmt.Errorf("vault: %w", err)
+		return key, fromRegister(err)
 	}
 	id, key, found, err := register.LoadKey(v.fs, v.c.Roots, kek)
 	v.id = id
