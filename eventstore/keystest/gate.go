@@ -80,6 +80,9 @@ func (g *gate) Seal(ctx context.Context, month eventstore.KeyMonth, plaintext, a
 	if err := g.check(); err != nil {
 		return nil, err
 	}
+	if g.p.expired[month] { // a new key would make what the old one sealed look damaged
+		return nil, eventstore.ErrExpired
+	}
 	key, ok = g.p.months[month]
 	if !ok {
 		key = randomKey()
