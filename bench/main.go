@@ -1,0 +1,94 @@
+// Command bench measures Oubli's parts and the peers they are compared with, in one run on one machine, and prints medians and
+// ratios: a table for people, or with -json one line a figure after a line that describes the machine.
+//
+//	go run ./bench -run append,read,replay,vault,erase,rebuild,door [-persons N] [-events N] [-rounds N] [-json]
+//
+// A figure on its own says little, machines being shared and noisy: compare ratios. Each figure is the median of the rounds. Everything runs on
+// loopback or in this process, in a temporary directory that is removed at the end.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+)
+
+// options are what the command line says.
+type options struct {
+	persons, events, rounds int
+	dir                     string
+}
+
+// workloads are run in this order.
+var workloads = []struct {
+	name string
+	run  func(context.Context, options, *report) error
+}{
+	{"append", benchAppend},
+	{"read", benchRead},
+	{"replay", benchReplay},
+	{"vault", benchVault},
+	{"erase", benchErase},
+	{"rebuild", benchRebuild},
+	{"door", benchDoor},
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var (
+		o     options
+		names = flag.String("run", "append,read,replay,vault,erase,rebuild,door", "workloads, separated by commas")
+		json  = flag.Bool("json", false, "one JSON line a figure")
+	)
+	flag.IntVar(&o.persons, "persons", 10_000, "persons in the store")
+	flag.IntVar(&o.events, "events", 100_000, "events of one round of a workload")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds; a figure is their median")
+	flag.Parse()
+	if flag.NArg() > 0 || o.persons < 1 || o.events < 1 || o.rounds < 1 {
+		return fmt.Errorf("usage: bench [-run NAMES] [-persons N] [-events N] [-rounds N] [-json], each N at least 1")
+	}
+	chosen := strings.Split(*names, ",")
+	for _, name := range chosen {
+		if !slices.ContainsFunc(workloads, func(w struct {
+			name string
+			run  func(context.Context, options, *report) error
+		}) bool {
+			return w.name == name
+		}) {
+			return fmt.Errorf("there is no workload of that name; there are append, read, replay, vault, erase, rebuild and door")
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	r := newReport(os.Stdout, *json)
+	r.machine()
+	for _, w := range workloads {
+		if !slices.Contains(chosen, w.name) {
+			continue
+		}
+		if err := inTemporaryDirectory(o, func(o options) error { return w.run(ctx, o, r) }); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	return r.close()
+}
+
+func inTemporaryDirectory(o options, f func(options) error) error {
+	dir, err := os.MkdirTemp("", "oubli-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	o.dir = dir
+	return f(o)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections"
+)
+
+// benchRebuild counts the whole stream into a fresh database, against a replay that opens the events and counts nothing.
+func benchRebuild(ctx context.Context, o options, r *report) error {
+	s, _, err := filled(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	replay, err := median(o.rounds, func(int) (float64, error) {
+		n, start := 0, time.Now()
+		for _, err := range s.store.Replay(ctx, tenant, 0) {
+			if err != nil {
+				return 0, err
+			}
+			n++
+		}
+		return perSecond(n, time.Since(start)), nil
+	})
+	if err != nil {
+		return err
+	}
+	last, err := s.store.Committed(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	rate, err := median(o.rounds, func(round int) (float64, error) {
+		start := time.Now()
+		if err := rebuild(ctx, s, projectionsDir(o, round), last); err != nil {
+			return 0, err
+		}
+		return perSecond(int(last), time.Since(start)), nil
+	})
+	if err != nil {
+		return err
+	}
+	r.compare(figure{Name: "rebuild", Value: rate, Unit: "events/s"}, figure{Name: "replay/opened", Value: replay})
+	return nil
+}
+
+// rebuild runs the projections in a fresh directory until they have passed the sequence last.
+func rebuild(ctx context.Context, s *stack, dir string, last uint64) error {
+	p, err := projections.Open(projections.Config{Dir: dir, Store: s.store, Keys: s.vault, Now: time.Now,
+		Settings: func(eventstore.TenantID) projections.Settings { return projections.Settings{K: 10, Zone: time.UTC} }})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx, tenant) }()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for p.Passed(tenant) < last {
+		select {
+		case err := <-done:
+			stop()
+			return errors.Join(err, p.Close())
+		case <-ticker.C:
+		}
+	}
+	stop()
+	err = <-done
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, p.Close())
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/door"
+	"github.com/oubli-store/oubli/keyvault"
+	"github.com/oubli-store/oubli/streams"
+	"github.com/oubli-store/oubli/streams/natsembed"
+)
+
+const tenant = eventstore.DefaultTenant
+
+var caller = eventstore.Caller{Tenant: tenant, Token: "bench", Bot: "bench"}
+
+// stack is a whole store in one directory, without HTTP.
+type stack struct {
+	vault *keyvault.Vault
+	log   *streams.Streams
+	store *eventstore.Store
+	close []func() error
+}
+
+func openStack(ctx context.Context, dir string) (s *stack, err error) {
+	s = &stack{}
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
+	s.vault, err = keyvault.Open(ctx, keyvault.Config{
+		Dir: filepath.Join(dir, "vault"), Roots: filepath.Join(dir, "roots"), KEKFile: filepath.Join(dir, "kek"), Create: true})
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, s.vault.Close)
+	server, err := natsembed.Start(ctx, natsembed.Config{Dir: filepath.Join(dir, "nats")})
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, func() error { return server.Stop(context.WithoutCancel(ctx)) })
+	conn, err := server.Connect()
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, func() error { conn.Close(); return nil })
+	s.log, err = streams.Open(ctx, streams.Config{Dir: filepath.Join(dir, "log"), Conn: conn})
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, s.log.Close)
+	if err := s.vault.CreateTenant(ctx, tenant); err != nil {
+		return s, err
+	}
+	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.log, Door: door.New(door.Rules{})})
+	return s, s.store.Open(ctx, tenant, true)
+}
+
+// Close closes everything in reverse order.
+func (s *stack) Close() error {
+	var first error
+	for i := len(s.close) - 1; i >= 0; i-- {
+		if err := s.close[i](); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+var text512 = strings.Repeat("Bonjour, où en est ma commande ? ", 16)[:512]
+
+// message is an event of 512 bytes of text of one of the persons.
+func message(person int, key string) eventstore.Event {
+	return eventstore.Event{
+		Key:          key,
+		Identity:     &eventstore.Identity{Namespace: "web", ID: "visitor-" + strconv.Itoa(person)},
+		Conversation: eventstore.ConversationID("c-" + strconv.Itoa(person)),
+		Type:         eventstore.TypeMessage, Author: eventstore.AuthorUser, Channel: "web", Language: "fr",
+		Text: text512, Intent: &eventstore.Intent{Name: "order_status", Confidence: 0.9},
+	}
+}
+
+// fill appends events of persons in turn, many in flight, and returns how long that took.
+func (s *stack) fill(ctx context.Context, persons, events int) (time.Duration, error) {
+	const window = 1024
+	start := time.Now()
+	pending := make(chan *eventstore.Pending, window)
+	done := make(chan error, 1)
+	go func() {
+		var first error
+		for p := range pending {
+			if _, err := p.Wait(ctx); err != nil && first == nil {
+				first = err
+			}
+		}
+		done <- first
+	}()
+	var failed error
+	for i := range events {
+		p, err := s.store.Submit(ctx, caller, message(i%persons, ""))
+		if err != nil {
+			failed = fmt.Errorf("event %d: %w", i, err)
+			break
+		}
+		pending <- p
+	}
+	close(pending)
+	if err := <-done; failed == nil {
+		failed = err
+	}
+	return time.Since(start), failed
+}
