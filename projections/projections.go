@@ -1,12 +1,13 @@
-// Package projections turns events into anonymous statistics.
 package projections
 
 import (
-	"context"
-	"errors"
+	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections/readmodel"
 )
 
 // Config wires the projections.
@@ -15,9 +16,10 @@ type Config struct {
 	Dir   string
 	Store *eventstore.Store
 	Keys  eventstore.Keys
-	// Settings gives a tenant's analytics settings.
+	// Settings gives a tenant's analytics settings (nil: the defaults). It is asked often and must be fast.
 	Settings func(eventstore.TenantID) Settings
-	Now      func() time.Time
+	// Now is the clock by which provisional figures are renewed (nil: time.Now).
+	Now func() time.Time
 }
 
 // Settings are a tenant's analytics settings.
@@ -28,27 +30,52 @@ type Settings struct {
 	Zone *time.Location
 }
 
-// Projections runs every read model for every tenant.
-type Projections struct{ c Config }
+// The defaults and bounds of [Settings].
+const (
+	DefaultK    = 10
+	MinK        = 2
+	DefaultZone = "Europe/Paris"
+)
 
-// Open opens the database. ErrDamaged, ErrNewerVersion.
-func Open(c Config) (*Projections, error) { return &Projections{c: c}, nil }
+func (s Settings) withDefaults() (Settings, error) {
+	if s.K == 0 {
+		s.K = DefaultK
+	}
+	s.K = max(s.K, MinK)
+	if s.Zone != nil {
+		return s, nil
+	}
+	var err error
+	s.Zone, err = time.LoadLocation(DefaultZone)
+	return s, err
+}
 
-// Close closes the database; call it after Run has returned.
-func (p *Projections) Close() error { return nil }
+// Projections runs every read model for every tenant. It is safe for concurrent use.
+type Projections struct {
+	c      Config
+	stream stream
+	db     *pebble.DB
+	lock   *pebble.Lock
+	models []*readmodel.Model
+	// maxCells is MaxCells but in tests.
+	maxCells int
 
-// Run follows every tenant's stream until ctx ends.
-func (p *Projections) Run(ctx context.Context, tenant eventstore.TenantID) error { return errTODO }
+	mu      sync.Mutex
+	tenants map[eventstore.TenantID]*tenant
+}
 
-// Passed is the sequence of the tenant's stream up to which every projection has counted, durably.
-func (p *Projections) Passed(tenant eventstore.TenantID) uint64 { return 0 }
+// settings are the tenant's, with defaults filled in.
+func (p *Projections) settings(tenant eventstore.TenantID) (Settings, error) {
+	return p.c.Settings(tenant).withDefaults()
+}
 
 // Query asks for the figures of one projection.
 type Query struct {
 	Projection string
-	// From and To are civil days in the tenant's zone, inclusive; zero: everything there is.
+	// From and To are civil days in the tenant's zone, inclusive; zero: everything there is. Only their year, month and day count.
 	From, To time.Time
-	By       eventstore.PeriodKind
+	// By is the unit of the rows (zero: day). Weeks and months are answered whole.
+	By eventstore.PeriodKind
 	// Where keeps the cells whose dimension has the value.
 	Where map[string]string
 }
@@ -79,13 +106,3 @@ type Table struct {
 	Meaning string   `json:"meaning"`
 	Columns []Column `json:"columns"`
 }
-
-// Dictionary lists every table, column, type and meaning.
-func (p *Projections) Dictionary() []Table { return nil }
-
-// Stats answers a query with released and provisional figures. ErrNotFound for an unknown projection (the message lists what exists), ErrInvalid.
-func (p *Projections) Stats(ctx context.Context, tenant eventstore.TenantID, q Query) (Answer, error) {
-	return Answer{}, errTODO
-}
-
-var errTODO = errors.New("not written yet")

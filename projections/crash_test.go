@@ -1,0 +1,158 @@
+package projections
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// crasher takes a copy of the disk as a power loss at the k-th write would leave it.
+type crasher struct {
+	mu      sync.Mutex
+	left    int
+	mem     *vfs.MemFS
+	keep    int
+	copied  *vfs.MemFS
+	atWrite func()
+}
+
+func (c *crasher) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left == 0 {
+		c.atWrite()
+		c.copied = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.keep, RNG: rand.New(rand.NewPCG(uint64(c.keep), 7))})
+	}
+	return nil
+}
+
+func (c *crasher) String() string { return "crasher" }
+
+// story is a fixed history with everything in it, counted in several commits.
+func story(t *testing.T, w *world, r *runner) {
+	t.Helper()
+	a, b, c, d := w.mint(), w.mint(), w.mint(), w.mint()
+	talk := func(p eventstore.PersonID, text string) {
+		w.say(p, eventstore.Event{Type: eventstore.TypeMessage, Bot: "shop", Conversation: "c", Text: text, Language: "fr",
+			Intent: &eventstore.Intent{Name: "order", Confidence: 0.7}})
+	}
+	for _, step := range []func(){
+		func() { talk(a, "1"); talk(b, "2"); talk(c, "3"); talk(d, "4") },
+		func() { w.link(a, b); talk(b, "5") },
+		func() { w.tell(eventstore.PersonRestricted, c); talk(c, "6") },
+		func() { w.tell(eventstore.PersonUnrestricted, c); talk(c, "7"); talk(a, "8") },
+		func() { w.erase(d); talk(a, "9") },
+		func() { w.reseal(b, func() bool { return true }) },
+	} {
+		step()
+		w.catchUp(t, r)
+	}
+}
+
+// TestCrashAtEveryWrite: whatever write a power loss comes at, and however much of what was not synced survives, the database opens with what it had
+// acknowledged, its tables agree with each other, and going on counts everything once.
+func TestCrashAtEveryWrite(t *testing.T) {
+	crashes := 0
+	for k := 1; ; k++ {
+		w, mem := newWorld(), vfs.NewCrashableMem()
+		var running atomic.Pointer[tenant]
+		acknowledged := uint64(0)
+		c := &crasher{left: k, mem: mem, keep: k * 37 % 101, atWrite: func() {
+			if t := running.Load(); t != nil {
+				acknowledged = t.position.Load()
+			}
+		}}
+		p := w.open(t, errorfs.Wrap(mem, c))
+		r := newRunner(t, p)
+		running.Store(r.t)
+		story(t, w, r)
+		closing(t, p)
+		c.mu.Lock()
+		copied := c.copied
+		c.mu.Unlock()
+		if copied == nil {
+			break
+		}
+		crashes++
+
+		again := w.open(t, copied)
+		at := again.Passed(acme)
+		if at < acknowledged {
+			t.Fatalf("write %d: acknowledged %d, found %d", k, acknowledged, at)
+		}
+		r = newRunner(t, again)
+		audit(t, again)
+		w.catchUp(t, r)
+		if got, want := exact(t, again), w.expected(models); !reflect.DeepEqual(got, want) {
+			t.Fatalf("write %d: %v\nwant %v", k, got, want)
+		}
+		closing(t, again)
+	}
+	if crashes < 20 {
+		t.Fatalf("only %d writes were seen", crashes)
+	}
+	t.Logf("%d crashes", crashes)
+}
+
+// audit recounts every cell from what the tags added to it.
+func audit(t testing.TB, p *Projections) {
+	t.Helper()
+	f := p.newFold(newRunner(t, p).t, newCache(), 0)
+	defer f.discard()
+	keys, values, err := scan(p.db, f.t.key(tableTag))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type count struct {
+		marks map[eventstore.Mark]bool
+		sums  []uint64
+	}
+	want := map[cellKey]*count{}
+	for i, k := range keys {
+		rest := k[len(f.t.prefix)+1:]
+		rows, err := f.rows(parsePeriod(rest), eventstore.Mark(rest[periodSize:]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.isConversation {
+				continue
+			}
+			c := want[r.cell]
+			if c == nil {
+				c = &count{map[eventstore.Mark]bool{}, make([]uint64, len(r.model.Measures))}
+				want[r.cell] = c
+			}
+			c.marks[eventstore.Mark(values[i])] = true
+			for j, n := range r.sums {
+				c.sums[j] += n
+			}
+		}
+	}
+	found := 0
+	for _, m := range p.models {
+		err := f.t.eachCell(p.db, m, nil, func(s storedCell) error {
+			found++
+			if c := want[s.key]; c == nil || uint64(len(c.marks)) != s.persons || !reflect.DeepEqual(c.sums, s.sums) {
+				t.Errorf("cell %v of %s: %d persons, %v; its tags say %+v", s.values, s.key.period, s.persons, s.sums, c)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found != len(want) {
+		t.Errorf("%d cells, and tags in %d", found, len(want))
+	}
+}

@@ -1,0 +1,61 @@
+// Package projections turns events into anonymous statistics.
+//
+// A runner follows each tenant's stream and gives every opened event to the registered read models ([readmodel.Model]); their facts are added
+// to cells in a database that holds no text, no handle, no person id and no external id. [Projections.Stats] answers with what the rules of
+// package release let through, and nothing else leads out.
+//
+// # Who stands where
+//
+// Per period the database holds what each human added to each cell, so that distinct persons are exact and a person is removable. Two marks are at
+// work, both of them pseudorandom functions under secrets in the vault, different in every period, and untestable once those secrets are gone:
+//
+//   - the tag of a person id ([LabelTag], under the person's own secret). Contributions are kept by tag, so that one member of a linked set can
+//     be taken out alone: a restriction that came before a link, met again by a rebuild after it;
+//   - the mark of the linked set ([eventstore.Keys.PeriodMark]). A tag stands under one mark, and a cell counts distinct marks, so that one human
+//     with ten visitor ids counts once.
+//
+// A tag's mark is asked of the vault when the tag first contributes in a period; from then on only the stream's linked events move it. The vault may
+// be ahead of the stream by then, which changes nothing: a move away from a mark that the tag never stood under finds nothing to move, and the
+// last move ends where the vault is.
+//
+// Conversations are counted by a mark of bot and conversation under the person's own secret ([eventstore.MarkConversation]). It does not change when
+// persons are linked, so an order of events and links cannot change a count; the price is that a conversation which two ids of one human share counts twice.
+//
+// Which persons are left out (restricted, objected) must be known at every position of the stream, also after a re-seal gave them new secrets, so it is kept
+// under a keyed hash of the person id, whose key is sealed under the tenant's control key. The row goes when the person is erased. Its leftover bytes tell
+// whoever holds the tenant's control key and the person id that there once was a restriction; an old copy of the person event itself, sealed
+// under the same key, would tell them more.
+//
+// # Rows
+//
+// Every key but the first begins with the tenant's name and a zero byte.
+//
+//	0x00 format                                             version of this layout
+//	T 'H'                                                   header: vault, time zone, models (JSON)
+//	T 'K'                                                   the tenant's database key, sealed under its control key
+//	T 'S'                                                   position: the sequence up to which everything is counted
+//	T 'L' hash                                              a person who is left out: flags
+//	T 'T' period tag                                        the mark under which the tag stands
+//	T 'G' period mark tag                                   the same, the other way round
+//	T 'R' period tag model cell [conversation]              what the tag added to the cell · conversations that were counted in it
+//	T 'P' model period cell mark                            how many tags of the mark stand in the cell
+//	T 'C' model period cell                                 the cell: distinct persons, sums, and the values of its dimensions, sealed
+//
+// A cell's name is a keyed hash of its values. All of an event's effects, and the position, are one batch, synced: an event counts once, whatever
+// crashes. Only days carry measures; weeks and months carry distinct persons, as their measures are sums of what is published of their days.
+//
+// # The law
+//
+// For every history of appends, links, restrictions, objections, re-seals, erasures and crashes, the cells that the runner arrives at are those
+// that a fresh database over the same stream and the same vault arrives at. It holds as long as a model has at most [MaxCells] cells in a period:
+// what comes then counts under (other), and which cells came first depends on who was erased since.
+//
+// What this asks of others: a linked event carries the marks of the absorbed set for all its periods; erased, restricted, objected and re-sealed events those of
+// the whole linked set and name all of its members, and stand behind the linked events of that set; copies of a re-sealed person are appended behind the re-sealed event.
+//
+// # Not yet
+//
+// Every period is open: nothing is closed, released for good or noised, and a changed time zone or read model makes the tenant's rows anew from
+// the stream. A closed period will delete its T, G, R, P and C rows; G and R say what one human added to a cell, which is what a
+// bounded contribution needs.
+package projections

@@ -1,0 +1,38 @@
+package projections
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections/activity"
+	"github.com/oubli-store/oubli/projections/intents"
+	"github.com/oubli-store/oubli/projections/readmodel"
+)
+
+// models are the registered read models.
+var models = []*readmodel.Model{
+	&activity.Model,
+	&intents.Model,
+}
+
+// errNoProjection names what exists: a problem's text can only be a constant.
+var errNoProjection = eventstore.Refuse(eventstore.KindNotFound, "projection", "there is no such projection; there are: activity, intents")
+
+func modelNamed(name string) (*readmodel.Model, error) {
+	for _, m := range models {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return nil, errNoProjection
+}
+
+// fingerprint changes when what is stored would be counted otherwise.
+func fingerprint(models []*readmodel.Model) string {
+	var b strings.Builder
+	for _, m := range models {
+		fmt.Fprintf(&b, "%d/%s/%d ", m.ID, m.Name, m.Version)
+	}
+	return strings.TrimSpace(b.String())
+}

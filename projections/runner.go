@@ -1,0 +1,134 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+// Bounds of one batch: what it holds is in memory until it is committed.
+const (
+	batchItems = 4096
+	batchBytes = 8 << 20
+)
+
+// How long the runner waits before it tries again what cannot be answered yet.
+const (
+	waitFenced      = 10 * time.Millisecond
+	waitUnavailable = 500 * time.Millisecond
+)
+
+// Run follows a tenant's stream until ctx ends; then it returns nil. One Run at a time for each tenant: ErrConflict.
+//
+// What was read is counted in batches; each is durable with its position. An event that cannot be read for good (erased, expired, lost key) advances
+// the position. One of a person who is just being erased stops the runner for that moment: a fence ends in an erasure or is lifted, and only then is it
+// known whether the event counts. An outage is waited out. Other errors end Run: ErrDamaged, also when the stream ends before the position.
+func (p *Projections) Run(ctx context.Context, id eventstore.TenantID) error {
+	t, err := p.tenant(ctx, id)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	if !t.running.CompareAndSwap(false, true) {
+		return eventstore.Refuse(eventstore.KindConflict, "tenant", "the tenant's projections are running already")
+	}
+	defer t.running.Store(false)
+	cache := newCache()
+	for {
+		err := p.round(ctx, t, cache)
+		switch {
+		case ctx.Err() != nil:
+			return ended(ctx, err)
+		case errors.Is(err, eventstore.ErrFenced):
+			err = sleep(ctx, waitFenced)
+		case errors.Is(err, eventstore.ErrUnavailable):
+			err = sleep(ctx, waitUnavailable)
+		case err == nil:
+			_, err = p.stream.Await(ctx, id, t.position.Load())
+			if err != nil && ctx.Err() == nil && errors.Is(err, eventstore.ErrUnavailable) {
+				err = sleep(ctx, waitUnavailable)
+			}
+		}
+		if err != nil {
+			return ended(ctx, err)
+		}
+	}
+}
+
+// ended makes the end of ctx a regular end, unless damage was found.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, eventstore.ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// round counts everything that is committed now. When it returns nil, the position is at least the sequence that was committed when it began: messages
+// that were removed leave holes, also at the end, and are never yielded.
+func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error {
+	if err := p.renew(t); err != nil {
+		return err
+	}
+	after := t.position.Load()
+	committed, err := p.stream.Committed(ctx, t.id)
+	if err != nil {
+		return err
+	}
+	if committed < after {
+		return damaged("the stream ends before the position that was counted; if it was restored, remove the projections directory to make the figures anew")
+	}
+	if committed == after {
+		return nil
+	}
+	f := p.newFold(t, cache, after)
+	defer func() { f.discard() }()
+	for item, err := range p.stream.Replay(ctx, t.id, after) {
+		if err == nil {
+			err = f.item(ctx, item)
+		}
+		if err != nil {
+			return errors.Join(f.commit(), err)
+		}
+		if f.full() {
+			if err := f.commit(); err != nil {
+				return err
+			}
+		}
+	}
+	f.position = max(f.position, committed)
+	return f.commit()
+}
+
+// item counts one message of the stream. With an error nothing of it is counted.
+func (f *fold) item(ctx context.Context, item eventstore.Item) error {
+	var err error
+	switch {
+	case item.Sequence <= f.position:
+		return damaged("the stream yields a sequence twice")
+	case item.Skipped != nil && errors.Is(item.Skipped, eventstore.ErrFenced):
+		return eventstore.ErrFenced
+	case item.Event != nil:
+		err = f.event(ctx, item.Event, item.Sequence)
+	case item.Change != nil:
+		err = f.change(ctx, item.Change)
+	}
+	if err != nil {
+		return fmt.Errorf("projections: at sequence %d: %w", item.Sequence, err)
+	}
+	f.position = item.Sequence
+	f.items++
+	return nil
+}
