@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -72,4 +73,93 @@ func TestAppendReadRestart(t *testing.T) {
 	r.restart()
 	r.openTenant()
 	check()
+}
+
+// TestReadManyBatches reads past the limits of one batch, in messages and in bytes.
+func TestReadManyBatches(t *testing.T) {
+	r := newRoom(t, nil)
+	r.openTenant()
+	ctx := context.Background()
+	alice, bob := newPerson(t), newPerson(t)
+	var last eventstore.Ticket
+	for i := range 5200 {
+		m := newMessage(t, alice, 20)
+		if i%20 == 0 {
+			m = newMessage(t, bob, 100_000)
+		}
+		k, err := r.s.Submit(ctx, tenant, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = k
+	}
+	if _, err := last.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.read(bob, 0); len(got) != 260 || len(got[259].Envelope.Ciphertext) != 100_000 {
+		t.Fatalf("bob has %d events", len(got))
+	}
+	got := r.read(alice, 2)
+	if len(got) != 4939 {
+		t.Fatalf("alice has %d events", len(got))
+	}
+	for i := range got[1:] {
+		if got[i+1].Sequence <= got[i].Sequence {
+			t.Fatalf("out of order at %d", i)
+		}
+	}
+	if n := len(r.replay(1000)); n != 4200 {
+		t.Fatalf("replay has %d messages", n)
+	}
+	n := 0
+	for range r.s.Replay(ctx, tenant, 0) { // left early
+		if n++; n == 10 {
+			break
+		}
+	}
+	big := newMessage(t, alice, 5<<20)
+	if _, err := r.s.Submit(ctx, tenant, big); !errors.Is(err, eventstore.ErrTooLarge) {
+		t.Fatalf("a message beyond the server's limit: %v", err)
+	}
+}
+
+// TestCloseEndsWaits: nobody is left waiting when the log is closed under load.
+func TestCloseEndsWaits(t *testing.T) {
+	r := newRoom(t, nil)
+	r.openTenant()
+	ctx := context.Background()
+	done := make(chan error, 40)
+	for range 32 {
+		go func() {
+			p := newPerson(t)
+			for {
+				k, err := r.s.Submit(ctx, tenant, newMessage(t, p, 50))
+				if err == nil {
+					_, err = k.Wait(ctx)
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+	}
+	go func() {
+		_, err := r.s.Await(ctx, tenant, 1<<40)
+		done <- err
+	}()
+	time.Sleep(20 * time.Millisecond)
+	if err := r.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 33 {
+		select {
+		case err := <-done:
+			if !errors.Is(err, eventstore.ErrUnavailable) {
+				t.Errorf("ended with %v", err)
+			}
+		case <-time.After(waitLong):
+			t.Fatal("somebody still waits")
+		}
+	}
 }

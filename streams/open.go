@@ -38,7 +38,7 @@ func (s *Streams) open(ctx context.Context, sp spec, vault eventstore.VaultID, c
 	s.opening.Lock()
 	defer s.opening.Unlock()
 	if w, err := s.writer(sp); err == nil {
-		if w.mark.vault != vault { // never changed after it was opened
+		if w.vault != vault {
 			return damaged("the stream %s belongs to another vault", sp.stream())
 		}
 		return w.err()
@@ -60,6 +60,7 @@ func (s *Streams) open(ctx context.Context, sp spec, vault eventstore.VaultID, c
 
 // start looks before it touches anything: at the index, the stream, the journal, in this order.
 func (w *writer) start(ctx context.Context, vault eventstore.VaultID, create bool, accept opens) error {
+	w.vault = vault
 	var err error
 	if w.mark, err = w.s.index.mark(w.spec); err != nil {
 		return err

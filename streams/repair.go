@@ -107,7 +107,9 @@ func (w *writer) catchUp(ctx context.Context) error {
 	if st := w.s.c.Conn.Status(); st != nats.CONNECTED {
 		return unavailable(errBehind)
 	}
-	st, err := w.remote.state(ctx)
+	short, cancel := context.WithTimeout(ctx, w.s.c.AnswerWithin/2)
+	st, err := w.remote.state(short)
+	cancel()
 	if errors.Is(err, errNoStream) {
 		return damaged("the stream %s is gone", w.spec.stream())
 	}

@@ -72,6 +72,7 @@ const (
 type writer struct {
 	s      *Streams
 	spec   spec
+	vault  eventstore.VaultID
 	remote remote
 	pub    *publisher
 	j      *journal.Journal
@@ -131,6 +132,7 @@ func (w *writer) close() error {
 	close(w.stop)
 	<-w.done
 	w.helpers.Wait()
+	w.committed.fail(errClosed)
 	w.pub.close()
 	return w.j.Close()
 }
@@ -214,9 +216,9 @@ func (w *writer) drain() {
 
 // run is the loop.
 func (w *writer) run() {
+	defer w.drain() // last: whoever queues after done is closed drains the queue too
 	defer close(w.done)
 	defer w.cancel()
-	defer w.drain()
 	tick := time.NewTicker(min(time.Second, max(w.s.c.Settle/4, 10*time.Millisecond)))
 	defer tick.Stop()
 	retry := time.NewTimer(time.Hour)
