@@ -1,0 +1,109 @@
+package keyvault_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault"
+)
+
+// benchPersons is how many persons the vault holds before a benchmark: OUBLI_BENCH_PERSONS.
+func benchPersons() int {
+	if n, err := strconv.Atoi(os.Getenv("OUBLI_BENCH_PERSONS")); err == nil {
+		return n
+	}
+	return 10_000
+}
+
+func populated(b *testing.B) (*keyvault.Vault, []eventstore.PersonID) {
+	v := newTenant(b, keyvault.Config{})
+	persons := make([]eventstore.PersonID, benchPersons())
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 256 {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(persons); i = int(next.Add(1)) - 1 {
+				persons[i] = contact(b, v, web(fmt.Sprintf("visitor-%d", i)))
+			}
+		})
+	}
+	wg.Wait()
+	return v, persons
+}
+
+func contact(b *testing.B, v *keyvault.Vault, id eventstore.Identity) eventstore.PersonID {
+	now := time.Now()
+	e, err := v.Enter(b.Context(), crashTenant, eventstore.Arrival{Identity: id, Time: now, Received: now}, accept)
+	if err != nil {
+		b.Error(err)
+		return eventstore.PersonID{}
+	}
+	e.Gate.Release()
+	return e.Gate.Person()
+}
+
+func BenchmarkShred(b *testing.B) {
+	v, persons := populated(b)
+	var took []time.Duration
+	b.ResetTimer()
+	for i := range b.N {
+		p := persons[i%len(persons)]
+		if _, err := v.Fence(b.Context(), crashTenant, []eventstore.PersonID{p}); err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		if err := v.Shred(b.Context(), crashTenant, []eventstore.PersonID{p}); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
+
+func BenchmarkEnterKnown(b *testing.B) {
+	v := newTenant(b, keyvault.Config{})
+	id := web("v")
+	contact(b, v, id)
+	now := time.Now()
+	for b.Loop() {
+		e, err := v.Enter(b.Context(), crashTenant, eventstore.Arrival{Identity: id, Time: now, Received: now}, accept)
+		if err != nil {
+			b.Fatal(err)
+		}
+		e.Gate.Release()
+	}
+}
+
+func BenchmarkGate(b *testing.B) {
+	v := newTenant(b, keyvault.Config{})
+	p := contact(b, v, web("v"))
+	for b.Loop() {
+		g, err := v.Gate(b.Context(), crashTenant, p)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.Release()
+	}
+}
+
+// BenchmarkFirstContact is 64 callers' first contacts in a vault that holds persons already.
+func BenchmarkFirstContact(b *testing.B) {
+	v, _ := populated(b)
+	b.SetParallelism(32)
+	var next atomic.Int64
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			contact(b, v, web(fmt.Sprintf("new-%d", next.Add(1))))
+		}
+	})
+}
