@@ -13,7 +13,7 @@
 //
 // # The way out
 //
-// [Store.Read] yields one person's events in order, those of a whole linked set merged by receive time.
+// [Store.Read] yields one person's events in order, those of a whole linked set merged by sequence.
 // Every read answers exactly one of: the event; [ErrErased]; [ErrWithheld]; [ErrKeyLost]; another error for an
 // outage or damage. An outage or a failed decryption is never reported as an erasure, nor an erasure as an outage.
 //
@@ -26,7 +26,7 @@
 //
 // # Not guaranteed
 //
-//   - Nothing orders the events of different persons for a reader of one person, beyond the receive time.
+//   - Receive times do not order a person's events where clocks or concurrent callers disagree; sequences do.
 //   - While a message exists its skeleton is visible on disk: person id, event id, key month, the padded size,
 //     and JetStream's own timestamp.
 package eventstore

@@ -316,6 +316,11 @@ func BenchmarkStore(b *testing.B) {
 		}
 	})
 	b.Run("replay", func(b *testing.B) {
+		for range 10_000 {
+			if _, err := store.Append(ctx, caller, e); err != nil {
+				b.Fatal(err)
+			}
+		}
 		b.ReportAllocs()
 		n := 0
 		for b.Loop() {

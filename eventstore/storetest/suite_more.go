@@ -327,18 +327,7 @@ func model(t *testing.T, s *Suite) {
 				}
 				s.Erase(t, persons[v])
 				time.Sleep(2 * time.Millisecond) // what comes later is newer than the erasure
-				human := humans[v]
-				for w, h := range humans {
-					if h == human {
-						delete(humans, w)
-						delete(persons, w)
-						for k := range said {
-							if k[:1] == w {
-								delete(said, k)
-							}
-						}
-					}
-				}
+				forget(humans, persons, said, humans[v])
 				continue
 			case op == "key":
 				e.Key = rapid.SampledFrom([]string{"k1", "k2"}).Draw(r, "key")
@@ -400,4 +389,20 @@ func mergeHumans(humans map[string]*[]string, a, b *[]string) *[]string {
 		}
 	}
 	return &both
+}
+
+// forget takes a human with all handles out of the model.
+func forget(humans map[string]*[]string, persons map[string]eventstore.PersonID, said map[string]string, human *[]string) {
+	for w, h := range humans {
+		if h != human {
+			continue
+		}
+		delete(humans, w)
+		delete(persons, w)
+		for k := range said {
+			if k[:1] == w {
+				delete(said, k)
+			}
+		}
+	}
 }
