@@ -2,6 +2,7 @@ package keystest
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -178,7 +179,7 @@ func fenceWaits(t *testing.T, s *suite) {
 			break
 		}
 		h.Release()
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	select {
 	case err := <-fenced:

@@ -357,7 +357,6 @@ func await(t *testing.T, s *suite) {
 		n, err := s.Await(t.Context(), tenantA, first.Sequence)
 		answers <- answer{n, err}
 	}()
-	time.Sleep(10 * time.Millisecond)
 	select {
 	case a := <-answers:
 		t.Fatalf("Await answered early: %+v", a)
