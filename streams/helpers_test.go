@@ -177,3 +177,13 @@ const (
 )
 
 var tokenOption = nats.Token("sesame")
+
+// await blocks until so many messages are committed.
+func (r *room) await(n uint64) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), waitLong)
+	defer cancel()
+	if _, err := r.s.Await(ctx, tenant, n-1); err != nil {
+		r.t.Fatal(err)
+	}
+}

@@ -83,8 +83,8 @@ func child(dir string) error {
 
 type ack struct{ caller, count, sequence uint64 }
 
-// runAndKill runs a child for a while and gives what it acknowledged.
-func runAndKill(t *testing.T, dir string, after time.Duration) (acks []ack) {
+// runAndKill kills a child at its n-th acknowledgement and gives all that it acknowledged.
+func runAndKill(t *testing.T, dir string, n int) (acks []ack) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+dir)
@@ -96,12 +96,8 @@ func runAndKill(t *testing.T, dir string, after time.Duration) (acks []ack) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var kill *time.Timer
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if kill == nil { // the time counts from the first acknowledgement
-			kill = time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
-		}
 		f := strings.Fields(lines.Text())
 		if len(f) != 4 || f[0] != "ack" {
 			if len(f) > 0 && f[0] == "error" {
@@ -113,7 +109,9 @@ func runAndKill(t *testing.T, dir string, after time.Duration) (acks []ack) {
 		for i, v := range []*uint64{&a.caller, &a.count, &a.sequence} {
 			*v, _ = strconv.ParseUint(f[i+1], 10, 64)
 		}
-		acks = append(acks, a)
+		if acks = append(acks, a); len(acks) == n {
+			_ = cmd.Process.Kill()
+		}
 	}
 	_ = cmd.Wait()
 	return acks
@@ -129,9 +127,9 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	var acks []ack
 	for i := range kills {
-		acks = append(acks, runAndKill(t, dir, time.Duration(150+i*97%400)*time.Millisecond)...)
+		acks = append(acks, runAndKill(t, dir, 400+i*971%3000)...)
 	}
-	if len(acks) < 100*kills {
+	if len(acks) < 400*kills {
 		t.Fatalf("only %d events were acknowledged", len(acks))
 	}
 	r := &room{t: t, dir: dir}

@@ -148,7 +148,7 @@ func TestCloseEndsWaits(t *testing.T) {
 		_, err := r.s.Await(ctx, tenant, 1<<40)
 		done <- err
 	}()
-	time.Sleep(20 * time.Millisecond)
+	r.await(100)
 	if err := r.s.Close(); err != nil {
 		t.Fatal(err)
 	}

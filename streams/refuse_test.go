@@ -74,137 +74,145 @@ func (r *room) trimmed() {
 
 func quickSettle(c *Config) { c.Settle = quick }
 
-func TestStartRefusesDamage(t *testing.T) {
-	full := func(t *testing.T) *room {
-		r := newRoom(t, quickSettle)
-		r.openTenant()
-		r.fill(10)
-		return r
+// full is a room whose tenant has ten messages.
+func full(t *testing.T) *room {
+	r := newRoom(t, quickSettle)
+	r.openTenant()
+	r.fill(10)
+	return r
+}
+
+func TestStartRefusesRolledBackStream(t *testing.T) {
+	r := full(t)
+	r.stop()
+	old := filepath.Join(t.TempDir(), "nats")
+	copyDir(t, r.nats(), old)
+	r.startServer()
+	r.openLog()
+	r.openTenant()
+	r.fill(10)
+	r.trimmed()
+	r.stop()
+	copyDir(t, old, r.nats())
+	r.startServer()
+	r.openLog()
+	r.refused("11 to 20 are missing")
+}
+
+func TestStartRefusesStreamCreatedAnew(t *testing.T) {
+	r := full(t)
+	if err := r.js().DeleteStream(context.Background(), "CONV_default"); err != nil {
+		t.Fatal(err)
 	}
-	t.Run("rolled back beyond the journal", func(t *testing.T) {
-		r := full(t)
-		r.stop()
-		old := filepath.Join(t.TempDir(), "nats")
-		copyDir(t, r.nats(), old)
-		r.startServer()
-		r.openLog()
-		r.openTenant()
-		r.fill(10)
-		r.trimmed()
-		r.stop()
-		copyDir(t, old, r.nats())
-		r.startServer()
-		r.openLog()
-		r.refused("11 to 20 are missing")
-	})
-	t.Run("created anew", func(t *testing.T) {
-		r := full(t)
-		if err := r.js().DeleteStream(context.Background(), "CONV_default"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.js().CreateStream(context.Background(), convSpec(tenant).config(vault, 1)); err != nil {
-			t.Fatal(err)
-		}
-		r.restart()
-		r.refused("created anew")
-	})
-	t.Run("gone", func(t *testing.T) {
-		r := full(t)
-		r.stop()
-		if err := os.RemoveAll(r.nats()); err != nil {
-			t.Fatal(err)
-		}
-		r.startServer()
-		r.openLog()
-		r.refused("is gone; messages up to 10")
-	})
-	t.Run("another vault", func(t *testing.T) {
-		r := full(t)
-		r.restart()
-		other := vault
-		other[15]++
-		if err := r.s.Open(context.Background(), tenant, other, true, yes); !errors.Is(err, eventstore.ErrDamaged) {
-			t.Fatal(err)
-		}
-		r.openTenant()
-	})
-	t.Run("no log directory", func(t *testing.T) {
-		r := full(t)
-		r.stop()
-		if err := os.RemoveAll(r.log()); err != nil {
-			t.Fatal(err)
-		}
-		r.startServer()
-		r.openLog()
-		r.refused("log/ knows nothing")
-	})
-	t.Run("no journal", func(t *testing.T) {
-		r := full(t)
-		r.stop()
-		if err := os.RemoveAll(filepath.Join(r.log(), "default")); err != nil {
-			t.Fatal(err)
-		}
-		r.startServer()
-		r.openLog()
-		r.refused("the journal of CONV_default is missing")
-	})
-	t.Run("older log directory", func(t *testing.T) {
-		r := full(t)
-		r.stop()
-		old := filepath.Join(t.TempDir(), "log")
-		copyDir(t, r.log(), old)
-		r.startServer()
-		r.openLog()
-		r.openTenant()
-		var last eventstore.Ticket
-		p := newPerson(t)
-		for range groupCount + 1 {
-			k, err := r.s.Submit(context.Background(), tenant, newMessage(t, p, 20))
-			if err != nil {
-				t.Fatal(err)
-			}
-			last = k
-		}
-		if _, err := last.Wait(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		r.stop()
-		copyDir(t, old, r.log())
-		r.startServer()
-		r.openLog()
-		r.refused("log/ is older than the stream")
-	})
-	t.Run("a message is missing", func(t *testing.T) {
-		r := full(t)
-		st, err := r.js().Stream(context.Background(), "CONV_default")
+	if _, err := r.js().CreateStream(context.Background(), convSpec(tenant).config(vault, 1)); err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	r.refused("created anew")
+}
+
+func TestStartRefusesMissingStream(t *testing.T) {
+	r := full(t)
+	r.stop()
+	if err := os.RemoveAll(r.nats()); err != nil {
+		t.Fatal(err)
+	}
+	r.startServer()
+	r.openLog()
+	r.refused("is gone; messages up to 10")
+}
+
+func TestStartRefusesAnotherVault(t *testing.T) {
+	r := full(t)
+	r.restart()
+	other := vault
+	other[15]++
+	if err := r.s.Open(context.Background(), tenant, other, true, yes); !errors.Is(err, eventstore.ErrDamaged) {
+		t.Fatal(err)
+	}
+	r.openTenant()
+}
+
+func TestStartRefusesMissingLog(t *testing.T) {
+	r := full(t)
+	r.stop()
+	if err := os.RemoveAll(r.log()); err != nil {
+		t.Fatal(err)
+	}
+	r.startServer()
+	r.openLog()
+	r.refused("log/ knows nothing")
+}
+
+func TestStartRefusesMissingJournal(t *testing.T) {
+	r := full(t)
+	r.stop()
+	if err := os.RemoveAll(filepath.Join(r.log(), "default")); err != nil {
+		t.Fatal(err)
+	}
+	r.startServer()
+	r.openLog()
+	r.refused("the journal of CONV_default is missing")
+}
+
+func TestStartRefusesOlderLog(t *testing.T) {
+	r := full(t)
+	r.stop()
+	old := filepath.Join(t.TempDir(), "log")
+	copyDir(t, r.log(), old)
+	r.startServer()
+	r.openLog()
+	r.openTenant()
+	var last eventstore.Ticket
+	p := newPerson(t)
+	for range groupCount + 1 {
+		k, err := r.s.Submit(context.Background(), tenant, newMessage(t, p, 20))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := st.DeleteMsg(context.Background(), 5); err != nil {
-			t.Fatal(err)
-		}
-		r.restart()
-		r.refused("1 are missing")
-	})
-	t.Run("another message in its place", func(t *testing.T) {
-		r := full(t)
-		r.stop()
-		old := filepath.Join(t.TempDir(), "nats")
-		copyDir(t, r.nats(), old)
-		r.startServer()
-		r.openLog()
-		r.openTenant()
-		r.fill(1)
-		r.stop()
-		copyDir(t, old, r.nats())
-		r.startServer()
-		m := newMessage(t, newPerson(t), 100)
-		if _, err := r.js().Publish(context.Background(), convSpec(tenant).person(m.Person), m.Envelope.Append(nil)); err != nil {
-			t.Fatal(err)
-		}
-		r.openLog()
-		r.refused("is not the one that was acknowledged")
-	})
+		last = k
+	}
+	if _, err := last.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	copyDir(t, old, r.log())
+	r.startServer()
+	r.openLog()
+	r.refused("log/ is older than the stream")
+}
+
+func TestStartRefusesMissingMessage(t *testing.T) {
+	r := full(t)
+	st, err := r.js().Stream(context.Background(), "CONV_default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.DeleteMsg(context.Background(), 5); err != nil {
+		t.Fatal(err)
+	}
+	r.restart()
+	r.refused("1 are missing")
+}
+
+func TestStartRefusesReplacedMessage(t *testing.T) {
+	r := full(t)
+	r.stop()
+	old := filepath.Join(t.TempDir(), "nats")
+	copyDir(t, r.nats(), old)
+	r.startServer()
+	r.openLog()
+	r.openTenant()
+	r.fill(1)
+	r.stop()
+	copyDir(t, old, r.nats())
+	r.startServer()
+	m := newMessage(t, newPerson(t), 100)
+	if _, err := r.js().Publish(context.Background(), convSpec(tenant).person(m.Person), m.Envelope.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	r.openLog()
+	r.refused("is not the one that was acknowledged")
 }
 
 func TestStreamBehindJournalIsPublishedAgain(t *testing.T) {
