@@ -134,7 +134,7 @@ func (h *history) play(v *keyvault.Vault) error {
 			return v.PutIf(ctx, crashTenant, eventstore.TableSettings, "k", []byte("value"))
 		},
 	}
-	for i := range 90 { // past a split of the leaf and of the page
+	for i := range 70 { // past a split of the leaf and of the page
 		steps = append(steps, in("stranger", web(fmt.Sprintf("s%d", i)), nil))
 	}
 	steps = append(steps, func() error {

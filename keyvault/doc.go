@@ -37,6 +37,8 @@
 // A handle in a page is namespace ‖ ':' ‖ id. Everything is sealed with Tink's AES-256-GCM. A mark is the first 16 bytes of HMAC-SHA-256 under the person's
 // secret of "oubli/mark/1" ‖ 0x00 ‖ label ‖ 0x00 ‖ for each part: length(8) ‖ part. A period mark is that of "oubli/period/1" ‖ 0x00 ‖ kind(1) ‖ first day(4) under the set secret.
 //
+// testdata/v1 holds a vault of this format and its answers.
+//
 // # An erasure
 //
 // [Vault.Fence] closes the gates; [Vault.Shred] draws new keys from the leaves and pages of the persons up to the root, re-seals those

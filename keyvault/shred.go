@@ -171,6 +171,12 @@ func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *ten
 		}
 	}
 	t.root.Wipe()
+	t.own.outbox.Wipe()
+	for hour, key := range t.own.refusals {
+		if _, kept := next.refusals[hour]; !kept {
+			key.Wipe()
+		}
+	}
 	t.root, t.slot, t.own = root, spare, next
 	return nil
 }
