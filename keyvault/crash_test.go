@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -190,7 +191,7 @@ type crash struct {
 }
 
 // TestCrashAtEveryWrite plays a history on a disk that is copied, as a crash would leave it, before every write; then each copy is opened
-// and audited: every step is wholly done or not begun, what was acknowledged holds, and the vault goes on working.
+// and audited (all of them under OUBLI_SOAK): every step is wholly done or not begun, what was acknowledged holds, and the vault goes on working.
 func TestCrashAtEveryWrite(t *testing.T) {
 	for _, percent := range []int{0, 50, 100} {
 		t.Run(fmt.Sprintf("%d%% of the unsynced writes", percent), func(t *testing.T) {
@@ -227,10 +228,16 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
 			}
+			audited := 0
 			for _, c := range all {
+				// The first strangers' writes are all alike: every eighth will do, but in a soak.
+				if os.Getenv("OUBLI_SOAK") == "" && c.step > 8 && c.step < 62 && c.at%8 != 0 {
+					continue
+				}
 				h.audit(t, c)
+				audited++
 			}
-			t.Logf("%d crashes", len(all))
+			t.Logf("%d crashes, %d audited", len(all), audited)
 		})
 	}
 }
