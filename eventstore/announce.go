@@ -59,16 +59,12 @@ func (s *Store) sendOwed(ctx context.Context, tenant TenantID) error {
 	return nil
 }
 
-// Changes lists the sequences of the stored person events that name one of the persons. It passes over the whole stream, opening only
-// person events.
+// Changes lists the sequences of the stored person events that name one of the persons. It reads and opens every person event of the tenant.
 func (s *Store) Changes(ctx context.Context, tenant TenantID, persons []PersonID) ([]uint64, error) {
 	var out []uint64
-	for m, err := range s.c.Log.Replay(ctx, tenant, 0) {
+	for m, err := range s.c.Log.Read(ctx, tenant, PersonID{}, 0) {
 		if err != nil {
 			return nil, err
-		}
-		if !m.Person.IsZero() {
-			continue
 		}
 		e, err := s.openChange(ctx, tenant, m)
 		if err != nil {

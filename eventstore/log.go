@@ -18,7 +18,8 @@ type Log interface {
 	// Submit hands over one sealed event. The order of calls for one person is the order of their sequences. It blocks while the
 	// queue is full, until ctx ends. The error is ErrUnavailable when nothing was taken.
 	Submit(ctx context.Context, tenant TenantID, m Message) (Ticket, error)
-	// Read yields the stored messages of one person with a sequence above after, in order, up to the committed sequence.
+	// Read yields the stored messages of one person with a sequence above after, in order, up to the committed sequence. The zero person names
+	// the control messages.
 	Read(ctx context.Context, tenant TenantID, person PersonID, after uint64) iter.Seq2[Stored, error]
 	// Get reads one message. ErrNotFound if it was removed.
 	Get(ctx context.Context, tenant TenantID, sequence uint64) (Stored, error)
