@@ -1,8 +1,11 @@
 package natsembed
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,7 +15,8 @@ import (
 
 // TestGuests: a guest reaches the one subject and the own inbox, and nothing of the streams, by no subject and by no reply.
 func TestGuests(t *testing.T) {
-	s := start(t, Config{Listen: "127.0.0.1:0", GuestSubject: "append", Guests: func(token string) (string, bool) {
+	var log lockedBuffer
+	s := start(t, Config{Listen: "127.0.0.1:0", Logger: slog.New(slog.NewTextHandler(&log, nil)), GuestSubject: "append", Guests: func(token string) (string, bool) {
 		name, ok := strings.CutPrefix(token, "guest-")
 		return "_INBOX." + name, ok
 	}})
@@ -48,7 +52,7 @@ func TestGuests(t *testing.T) {
 	}
 	refused := make(chan error, 100)
 	guest := func(name string) *nats.Conn {
-		nc, err := nats.Connect(s.URL(), nats.Token("guest-"+name), nats.CustomInboxPrefix("_INBOX."+name),
+		nc, err := nats.Connect(s.URL(), nats.Token("guest-"+name), nats.CustomInboxPrefix("_INBOX."+name), nats.Name("alice@example.com"),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 		if err != nil {
 			t.Fatal(err)
@@ -81,6 +85,32 @@ func TestGuests(t *testing.T) {
 	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 0 {
 		t.Errorf("the stream holds what a guest sent: %+v %v", info, err)
 	}
+	text := log.String()
+	if !strings.Contains(text, "Publish Violation") {
+		t.Errorf("the log says nothing of it: %s", text)
+	}
+	for _, secret := range []string{"conv.x", "INBOX", "alice", "127.0.0.1", "guest-a"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s stands in the log: %s", secret, text)
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func wantRefusal(t *testing.T, refused chan error) {
