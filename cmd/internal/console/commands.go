@@ -1,0 +1,62 @@
+package console
+
+// Globals are the options that every command takes.
+type Globals struct {
+	Server    string `env:"OUBLI_SERVER" default:"http://127.0.0.1:8420" placeholder:"URL" help:"${flag_server}"`
+	Token     string `env:"OUBLI_TOKEN" placeholder:"TOKEN" help:"${flag_token}"`
+	TokenFile string `env:"OUBLI_TOKEN_FILE" placeholder:"FILE" help:"${flag_token_file}"`
+	Tenant    string `env:"OUBLI_TENANT" placeholder:"NAME" help:"${flag_tenant}"`
+	Data      string `env:"OUBLI_DATA" placeholder:"DIR" help:"${flag_data}"`
+	Config    string `env:"OUBLI_CONFIG" placeholder:"FILE" help:"${flag_config}"`
+	JSON      bool   `name:"json" help:"${flag_json}"`
+}
+
+// commands is the whole command line.
+type commands struct {
+	Globals
+
+	Serve serveCmd `cmd:"" help:"${cmd_serve}"`
+	Demo  demoCmd  `cmd:"" help:"${cmd_demo}"`
+
+	Append appendCmd `cmd:"" help:"${cmd_append}"`
+	Import importCmd `cmd:"" help:"${cmd_import}"`
+
+	Person struct {
+		Show       showCmd       `cmd:"" help:"${cmd_person_show}"`
+		Transcript transcriptCmd `cmd:"" help:"${cmd_person_transcript}"`
+		Export     exportCmd     `cmd:"" help:"${cmd_person_export}"`
+		Erase      eraseCmd      `cmd:"" help:"${cmd_person_erase}"`
+	} `cmd:"" help:"${cmd_person}"`
+	Erasure struct {
+		List erasureListCmd `cmd:"" help:"${cmd_erasure_list}"`
+		Show erasureShowCmd `cmd:"" help:"${cmd_erasure_show}"`
+	} `cmd:"" help:"${cmd_erasure}"`
+
+	Stats statsCmd `cmd:"" help:"${cmd_stats}"`
+
+	Tenant struct {
+		Create tenantCreateCmd `cmd:"" help:"${cmd_tenant_create}"`
+		List   tenantListCmd   `cmd:"" help:"${cmd_tenant_list}"`
+		Show   tenantShowCmd   `cmd:"" help:"${cmd_tenant_show}"`
+		Set    tenantSetCmd    `cmd:"" help:"${cmd_tenant_set}"`
+		Erase  tenantEraseCmd  `cmd:"" help:"${cmd_tenant_erase}"`
+	} `cmd:"" help:"${cmd_tenant}"`
+	Token struct {
+		Create tokenCreateCmd `cmd:"" help:"${cmd_token_create}"`
+		List   tokenListCmd   `cmd:"" help:"${cmd_token_list}"`
+		Rotate tokenRotateCmd `cmd:"" help:"${cmd_token_rotate}"`
+		Revoke tokenRevokeCmd `cmd:"" help:"${cmd_token_revoke}"`
+	} `cmd:"" name:"token" help:"${cmd_token}"`
+	Ledger struct {
+		List ledgerListCmd `cmd:"" help:"${cmd_ledger_list}"`
+	} `cmd:"" help:"${cmd_ledger}"`
+	Vault struct {
+		Status vaultStatusCmd `cmd:"" help:"${cmd_vault_status}"`
+	} `cmd:"" help:"${cmd_vault}"`
+	Projections struct {
+		Status projectionsStatusCmd `cmd:"" help:"${cmd_projections_status}"`
+	} `cmd:"" help:"${cmd_projections}"`
+
+	ShowConfig configCmd  `cmd:"" name:"config" help:"${cmd_config}"`
+	Version    versionCmd `cmd:"" help:"${cmd_version}"`
+}

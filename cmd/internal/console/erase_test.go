@@ -1,0 +1,114 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func eraseRoutes(f *fake) (erasures *int) {
+	erasures = new(int)
+	preview := `{"preview":{"person":"` + alice + `","persons":["` + alice + `"],"events":3,"first":"2026-11-01T10:00:00Z","last":"2026-11-22T10:00:00Z","channels":["web"],"handles":["email:a…@e…"],"holds":HOLDS}}`
+	done := `{"erasure":"01KERASURE","person":"` + alice + `","persons":["` + alice + `"],"reason":"person-request","stages":{"requested":"2026-11-22T10:00:00Z","fenced":"2026-11-22T10:00:00Z","shredded":"2026-11-22T10:00:01Z"}}`
+	for person, holds := range map[string]string{alice: "0", onHold: "1"} {
+		f.routes["POST /v1/persons/"+person+"/erase"] = func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(f.bodies[len(f.bodies)-1], `"dry_run":true`) {
+				io.WriteString(w, strings.Replace(preview, "HOLDS", holds, 1))
+				return
+			}
+			*erasures++
+			io.WriteString(w, done)
+		}
+	}
+	f.on("GET /v1/erasures", 200, `{"erasures":[`+done+`]}`)
+	f.on("GET /v1/erasures/01KERASURE", 200, done)
+	return erasures
+}
+
+func TestEraseShowsAndAsks(t *testing.T) {
+	f := newFake(t)
+	erasures := eraseRoutes(f)
+	args := []string{"person", "erase", "--identity", "email:alice@example.com", "--reason", "person-request"}
+	if code, _, _ := run(t, "yes\n", args...); code != Usage || *erasures != 0 {
+		t.Errorf("without a terminal: exit code %d, %d erasures", code, *erasures)
+	}
+	code, out, _ := run(t, "", append(args, "--dry-run")...)
+	if code != Done || *erasures != 0 {
+		t.Errorf("dry run: exit code %d, %d erasures", code, *erasures)
+	}
+	want(t, "the dry run", out, "3, from 2026-11-01 10:00:00 to 2026-11-22 10:00:00", "email:a…@e…", "legal holds  none")
+	code, out, err := run(t, "", append(args, "--yes", "--ticket", "T-1")...)
+	if code != Done || *erasures != 1 {
+		t.Errorf("exit code %d, %d erasures", code, *erasures)
+	}
+	want(t, "the answer", out, "Erased.", "01KERASURE", "2026-11-22 10:00:01  shredded", "not yet              completed")
+	want(t, "the notes", err, "This would be erased", "oubli erasure show 01KERASURE")
+	want(t, "the request", f.bodies[len(f.bodies)-1], `"ticket":"T-1"`, `"reason":"person-request"`)
+}
+
+// TestEraseOnATerminal plays the terminal, which a test does not have.
+func TestEraseOnATerminal(t *testing.T) {
+	for answer, wanted := range map[string]int{"yes\n": Done, "YES\n": Done, "no\n": Failed, "": Failed, "y\n": Failed} {
+		f := newFake(t)
+		erasures := eraseRoutes(f)
+		var out, errs bytes.Buffer
+		e := newEnv(t.Context(), "test", Streams{In: strings.NewReader("email:alice@example.com\n" + answer), Out: &out, Err: &errs})
+		e.inTTY = true
+		code := e.main([]string{"person", "erase", "--identity", "-", "--reason", "person-request"})
+		if code != wanted || (*erasures == 1) != (wanted == Done) {
+			t.Errorf("answer %q: exit code %d, %d erasures", answer, code, *erasures)
+		}
+		want(t, "the dialogue", errs.String(), "Handle (for example", "Type yes: ")
+	}
+}
+
+func TestEraseOnHold(t *testing.T) {
+	f := newFake(t)
+	erasures := eraseRoutes(f)
+	code, _, err := run(t, "", "person", "erase", "--person", onHold, "--reason", "person-request", "--yes")
+	if code != Refused || *erasures != 0 {
+		t.Errorf("exit code %d, %d erasures", code, *erasures)
+	}
+	want(t, "standard error", err, "a legal hold forbids")
+}
+
+func TestEraseAgainGivesTheSameAnswer(t *testing.T) {
+	f := newFake(t)
+	f.routes["POST /v1/persons/"+erased+"/erase"] = func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(f.bodies[len(f.bodies)-1], `"dry_run":true`) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(410)
+			io.WriteString(w, problemDoc("erased", "the person was erased"))
+			return
+		}
+		io.WriteString(w, `{"erasure":"01KERASURE","person":"`+erased+`","stages":{}}`)
+	}
+	if code, out, _ := run(t, "", "person", "erase", "--person", erased, "--reason", "other", "--yes"); code != Done || !strings.Contains(out, "01KERASURE") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if code, _, _ := run(t, "", "person", "erase", "--person", erased, "--reason", "other", "--dry-run"); code != Gone {
+		t.Errorf("dry run of an erased person: exit code %d", code)
+	}
+}
+
+func TestErasureAsJSON(t *testing.T) {
+	f := newFake(t)
+	eraseRoutes(f)
+	for _, args := range [][]string{
+		{"erasure", "list"}, {"erasure", "show", "01KERASURE"},
+		{"person", "erase", "--person", alice, "--reason", "other", "--yes"}, {"person", "erase", "--person", alice, "--reason", "other", "--dry-run"},
+	} {
+		code, out, err := run(t, "", append(args, "--json")...)
+		if code != Done || !json.Valid([]byte(out)) {
+			t.Errorf("%v: exit code %d, output %s, %s", args, code, out, err)
+		}
+	}
+	_, out, _ := run(t, "", "erasure", "list")
+	want(t, "the list", out, "01KERASURE", "the person's request", "shredded: the keys are destroyed")
+	t.Setenv("OUBLI_LANG", "fr")
+	_, out, _ = run(t, "", "erasure", "list")
+	want(t, "the list in French", out, "demande de la personne", "détruit : les clés n'existent plus")
+}

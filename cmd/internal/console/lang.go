@@ -1,0 +1,74 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// lang is a language of the help, the prompts and the answers.
+type lang string
+
+const (
+	english lang = "en"
+	french  lang = "fr"
+)
+
+// phrase is one text in both languages.
+type phrase struct{ en, fr string }
+
+// chooseLang reads OUBLI_LANG: fr, fr_FR.UTF-8, … mean French, anything else English.
+func chooseLang(v string) lang {
+	if v == "fr" || strings.HasPrefix(v, "fr_") || strings.HasPrefix(v, "fr-") {
+		return french
+	}
+	return english
+}
+
+// say gives a phrase of the catalogue; args fill its verbs.
+func (l lang) say(key string, args ...any) string {
+	p, ok := catalogue[key]
+	if !ok {
+		panic("console: no phrase " + key)
+	}
+	text := p.en
+	if l == french && p.fr != "" {
+		text = p.fr
+	}
+	if len(args) > 0 {
+		text = fmt.Sprintf(text, args...)
+	}
+	return text
+}
+
+// of is the language in which a command speaks: only person, erasure and the overview exist in French.
+func (l lang) of(command string) lang {
+	words := strings.Fields(command)
+	if len(words) < 2 || words[1] == "person" || words[1] == "erasure" {
+		return l
+	}
+	return english
+}
+
+// words is the language of the command that runs.
+func (e *env) words() lang {
+	if e.parsed == nil || e.parsed.Selected() == nil {
+		return e.lang
+	}
+	return e.lang.of(e.parsed.Selected().FullPath())
+}
+
+// say gives a phrase in the language of the command that runs.
+func (e *env) say(key string, args ...any) string { return e.words().say(key, args...) }
+
+// vars gives kong the help texts.
+func (l lang) vars() kong.Vars {
+	v := kong.Vars{}
+	for key := range catalogue {
+		if strings.HasPrefix(key, "cmd_") || strings.HasPrefix(key, "flag_") {
+			v[key] = l.say(key)
+		}
+	}
+	return v
+}

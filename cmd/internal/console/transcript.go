@@ -1,0 +1,199 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+)
+
+type transcriptCmd struct {
+	who
+	Conversation string `placeholder:"ID" help:"${flag_conversation}"`
+	Limit        int    `placeholder:"N" help:"${flag_limit}"`
+	All          bool   `help:"${flag_all}"`
+}
+
+// Run prints what was said, grouped by conversation; as JSON the events as they are stored, in order.
+func (c transcriptCmd) Run(e *env) error {
+	a, person, err := c.find(e)
+	if err != nil {
+		return err
+	}
+	query := url.Values{}
+	if c.Conversation != "" {
+		query.Set("conversation", c.Conversation)
+	}
+	if c.Limit > 0 {
+		query.Set("limit", strconv.Itoa(c.Limit))
+	}
+	var t transcript
+	for line, err := range a.lines(e.ctx, "/v1/persons/"+person.String()+"/events", query) {
+		if err != nil {
+			return err
+		}
+		if e.JSON {
+			if err := e.line(line); err != nil {
+				return err
+			}
+			continue
+		}
+		var r eventstore.Recorded
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("the server's answer is not Oubli's")
+		}
+		t.add(r)
+	}
+	if e.JSON {
+		return nil
+	}
+	return t.print(e, c.All)
+}
+
+// transcript is a person's events by conversation, in the order in which the conversations began.
+type transcript struct {
+	order []talk
+	by    map[talk][]eventstore.Recorded
+}
+
+type talk struct {
+	bot eventstore.BotID
+	id  eventstore.ConversationID
+}
+
+func (t *transcript) add(r eventstore.Recorded) {
+	k := talk{r.Event.Bot, r.Event.Conversation}
+	if t.by == nil {
+		t.by = map[talk][]eventstore.Recorded{}
+	}
+	if t.by[k] == nil {
+		t.order = append(t.order, k)
+	}
+	t.by[k] = append(t.by[k], r)
+}
+
+func (t *transcript) print(e *env, all bool) error {
+	if len(t.order) == 0 {
+		e.note("%s", e.say("no_events"))
+		return nil
+	}
+	hidden := 0
+	shown := 0
+	for _, k := range t.order {
+		events := t.by[k]
+		day := ""
+		for _, r := range events {
+			text, technical := e.said(r.Event)
+			if technical && !all {
+				hidden++
+				continue
+			}
+			if day == "" {
+				if shown++; shown > 1 {
+					fmt.Fprintln(e.out)
+				}
+				if _, err := fmt.Fprintln(e.out, e.heading(k, events)); err != nil {
+					return err
+				}
+			}
+			at := at(r).Local()
+			if d := at.Format(time.DateOnly); d != day {
+				day = d
+				fmt.Fprintln(e.out, "  "+day)
+			}
+			e.utter(at, r.Event.Author, text)
+		}
+	}
+	if hidden > 0 {
+		e.note("%s", e.say("left_out", hidden))
+	}
+	return nil
+}
+
+// at is the event's own time.
+func at(r eventstore.Recorded) time.Time {
+	if r.Event.Time.IsZero() {
+		return r.Received
+	}
+	return r.Event.Time
+}
+
+func (e *env) heading(k talk, events []eventstore.Recorded) string {
+	name := clean(string(k.id), false)
+	if name == "" {
+		name = e.say("unnamed")
+	}
+	var about []string
+	for _, s := range []string{string(k.bot), events[0].Event.Channel, events[0].Event.Language} {
+		if s = clean(s, false); s != "" && !slices.Contains(about, s) {
+			about = append(about, s)
+		}
+	}
+	s := "── " + e.say("conversation") + " " + name
+	if len(about) > 0 {
+		s += " (" + strings.Join(about, ", ") + ")"
+	}
+	return s
+}
+
+// utter prints one event: time, author, text; further lines of the text stand under the first.
+func (e *env) utter(at time.Time, author eventstore.Author, text string) {
+	const authorWidth = 10
+	name := ""
+	if author != "" {
+		name = e.code("who_", string(author))
+	}
+	name = clean(name, false)
+	name += strings.Repeat(" ", max(0, authorWidth-width(name)))
+	head := "  " + at.Format("15:04:05") + "  " + name + " "
+	indent := strings.Repeat(" ", width(head))
+	fmt.Fprintln(e.out, head+strings.ReplaceAll(clean(text, true), "\n", "\n"+indent))
+}
+
+// said puts an event into words, and says whether it is a technical one.
+func (e *env) said(ev eventstore.Event) (text string, technical bool) {
+	switch {
+	case ev.Type == eventstore.TypeMessage:
+		return ev.Text, false
+	case ev.Handoff != nil:
+		to := ev.Handoff.To
+		if to == "" {
+			to = e.say("ev_human")
+		}
+		text = e.say("ev_handoff", to)
+	case ev.Feedback != nil:
+		text = e.say("ev_feedback", number(ev.Feedback.Score), number(ev.Feedback.Scale))
+	case ev.Consent != nil:
+		text = e.say("ev_consent", ev.Consent.Purpose, e.consent(ev.Consent.Granted))
+	case ev.Notice != nil:
+		text = e.say("ev_notice", ev.Notice.Version)
+	case ev.ConversationState != nil && ev.ConversationState.State == "started":
+		text = e.say("ev_started")
+	case ev.ConversationState != nil:
+		text = e.say("ev_ended")
+		if ev.ConversationState.Outcome != "" {
+			text += ": " + ev.ConversationState.Outcome
+		}
+	case ev.Disclosure != nil:
+		text = e.say("ev_disclosed", ev.Disclosure.Recipient)
+	case ev.Type == eventstore.TypeAttachment:
+		text = e.say("ev_attachment")
+	case ev.Intent != nil:
+		text, technical = e.say("ev_intent", ev.Intent.Name), ev.Text == ""
+	case ev.Slot != nil:
+		text, technical = e.say("ev_slot", ev.Slot.Name, string(ev.Slot.Value)), true
+	default:
+		text, technical = e.say("ev_custom"), ev.Text == ""
+	}
+	if ev.Text != "" {
+		return ev.Text + "  [" + text + "]", technical
+	}
+	return "[" + text + "]", technical
+}
+
+func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

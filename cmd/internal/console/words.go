@@ -1,0 +1,137 @@
+package console
+
+// catalogue holds what commands say, by key: cmd_, more_ and example_ for a command, flag_ for a flag, err_ for a kind of error. Everything that
+// belongs to person and erasure, and everything shared, is in both languages; a test says so.
+var catalogue = merge(shared, helpOfPerson, helpOfRest, answers)
+
+func merge(parts ...map[string]phrase) map[string]phrase {
+	all := map[string]phrase{}
+	for _, part := range parts {
+		for k, v := range part {
+			if _, twice := all[k]; twice {
+				panic("console: two phrases " + k)
+			}
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// shared is the frame of every help text.
+var shared = map[string]phrase{
+	"oubli": {
+		"Oubli stores what people say to bots, encrypted, and can forget any one of them for good.",
+		"Oubli conserve, chiffré, ce que les gens disent à des bots, et sait oublier chacun d'eux pour de bon."},
+	"usage":         {"Usage:", "Utilisation :"},
+	"usage_command": {"COMMAND", "COMMANDE"},
+	"usage_options": {"[options]", "[options]"},
+	"commands":      {"Commands:", "Commandes :"},
+	"arguments":     {"Arguments:", "Arguments :"},
+	"options":       {"Options:", "Options :"},
+	"common":        {"Options of every command:", "Options de toutes les commandes :"},
+	"example_head":  {"Example:", "Exemple :"},
+	"more_help":     {"Help with examples: %s COMMAND --help", "Aide avec exemples : %s COMMANDE --help"},
+	"see":           {"help", "aide"},
+
+	"flag_server":     {"Address of the server.", "Adresse du serveur."},
+	"flag_token":      {"Access token. Better in the environment or a file: others can see a command line.", "Jeton d'accès. De préférence dans l'environnement ou un fichier : la ligne de commande est visible par d'autres."},
+	"flag_token_file": {"File that holds the access token (otherwise: admin.token in the data directory).", "Fichier qui contient le jeton d'accès (à défaut : admin.token du répertoire de données)."},
+	"flag_tenant":     {"Tenant to manage, for an admin token of the whole instance.", "Client (tenant) à gérer, pour un jeton d'administration de toute l'instance."},
+	"flag_data":       {"Data directory of the server (otherwise: ./oubli-data).", "Répertoire de données du serveur (à défaut : ./oubli-data)."},
+	"flag_config":     {"File of the server's settings, name = value or JSON; flags and environment come before it.", "Fichier des réglages du serveur, nom = valeur ou JSON ; options et environnement l'emportent."},
+	"flag_json":       {"Print the result as JSON and nothing else on standard output.", "Afficher le résultat en JSON, et rien d'autre sur la sortie standard."},
+
+	"no_token": {
+		"no access token: give one with OUBLI_TOKEN or --token-file, or name the server's data directory with --data",
+		"pas de jeton d'accès : donnez-le par OUBLI_TOKEN ou --token-file, ou indiquez le répertoire de données du serveur avec --data"},
+	"err_unreachable": {
+		"%s\n  Is the server running (oubli serve), and is --server or OUBLI_SERVER right?",
+		"%s\n  Le serveur tourne-t-il (oubli serve), et --server ou OUBLI_SERVER est-il exact ?"},
+	"err_unauthenticated": {
+		"the server does not accept this access token: it is unknown, expired or revoked\n  Give a valid one with OUBLI_TOKEN or --token-file.",
+		"le serveur n'accepte pas ce jeton d'accès : il est inconnu, expiré ou révoqué\n  Donnez-en un valide par OUBLI_TOKEN ou --token-file."},
+}
+
+// helpOfPerson is the help of person and erasure.
+var helpOfPerson = map[string]phrase{
+	"cmd_person": {
+		"Answer a person's request: what is known, what was said, a copy, erasure.",
+		"Répondre à la demande d'une personne : ce que l'on sait, ce qui a été dit, une copie, l'effacement."},
+	"more_person": {
+		"Check first that the person is who they say they are: Oubli cannot know that. Each of these acts is recorded in the ledger.",
+		"Vérifiez d'abord que la personne est bien celle qu'elle dit être : Oubli ne peut pas le savoir. Chacun de ces actes est inscrit au registre."},
+	"example_person": {
+		"oubli person show --identity email:alice@example.com",
+		"oubli person show --identity email:alice@example.com"},
+
+	"flag_identity": {
+		"Handle of the person: namespace and id, such as email:alice@example.com or phone:+33612345678. A hyphen (-) reads it from standard input, so that it does not stay in the shell's history.",
+		"Identifiant de la personne : espace de noms et valeur, par exemple email:alice@example.com ou phone:+33612345678. Un tiret (-) le lit sur l'entrée standard : il ne reste pas dans l'historique du terminal."},
+	"flag_person": {
+		"Person id as `oubli person show` prints it.",
+		"Identifiant interne de la personne, tel que l'affiche `oubli person show`."},
+
+	"cmd_person_show": {
+		"What is known of a person: handles, state, number of events.",
+		"Ce que l'on sait d'une personne : identifiants, état, nombre d'événements."},
+	"example_person_show": {
+		"oubli person show --identity email:alice@example.com\noubli person show --identity -          then type the handle",
+		"oubli person show --identity email:alice@example.com\noubli person show --identity -          puis taper l'identifiant"},
+
+	"cmd_person_transcript": {
+		"What the person and the bots said, by conversation.",
+		"Ce que la personne et les bots ont dit, par conversation."},
+	"example_person_transcript": {
+		"oubli person transcript --identity email:alice@example.com",
+		"oubli person transcript --identity email:alice@example.com"},
+	"flag_conversation": {"Only this conversation.", "Seulement cette conversation."},
+	"flag_limit":        {"At most so many events.", "Au plus ce nombre d'événements."},
+	"flag_all":          {"Show technical events too (intents, slots, custom events).", "Montrer aussi les événements techniques (intentions, variables, événements libres)."},
+
+	"cmd_person_export": {
+		"The person's copy of their data (access and portability), as JSON.",
+		"La copie des données de la personne (accès et portabilité), en JSON."},
+	"example_person_export": {
+		"oubli person export --identity email:alice@example.com --output alice.json",
+		"oubli person export --identity email:alice@example.com --output alice.json"},
+	"flag_output": {
+		"File to write to, readable by you alone (otherwise standard output). An existing file is not overwritten.",
+		"Fichier à écrire, lisible par vous seul (à défaut : sortie standard). Un fichier existant n'est pas écrasé."},
+
+	"cmd_person_erase": {
+		"Forget a person for good, under all their handles.",
+		"Oublier une personne pour de bon, sous tous ses identifiants."},
+	"more_person_erase": {
+		"It first shows what would go, and asks. When it has answered, nothing of the person can be read any more, by anybody; there is no way back.",
+		"La commande montre d'abord ce qui disparaîtrait, et demande confirmation. Dès sa réponse, plus rien de la personne n'est lisible, par qui que ce soit ; il n'y a pas de retour possible."},
+	"example_person_erase": {
+		"oubli person erase --identity email:alice@example.com --reason person-request --dry-run\noubli person erase --identity email:alice@example.com --reason person-request --ticket T-4711",
+		"oubli person erase --identity email:alice@example.com --reason person-request --dry-run\noubli person erase --identity email:alice@example.com --reason person-request --ticket T-4711"},
+	"flag_reason": {
+		"Why: person-request, consent-withdrawn, retention, court-order or other.",
+		"Pourquoi : person-request (demande de la personne), consent-withdrawn (consentement retiré), retention (durée de conservation), court-order (décision de justice) ou other (autre)."},
+	"flag_note":    {"A note for the record. It is sealed, and expires.", "Une note pour le dossier. Elle est scellée, et expire."},
+	"flag_ticket":  {"Number of the request in your own system. It is sealed, and expires.", "Numéro de la demande dans votre propre outil. Il est scellé, et expire."},
+	"flag_yes":     {"Do not ask.", "Ne pas demander confirmation."},
+	"flag_dry_run": {"Only show what would go.", "Montrer seulement ce qui disparaîtrait."},
+
+	"cmd_erasure": {
+		"See how far erasures have come.",
+		"Voir où en sont les effacements."},
+	"example_erasure": {
+		"oubli erasure list",
+		"oubli erasure list"},
+	"cmd_erasure_list": {
+		"All erasures, the newest first.",
+		"Tous les effacements, le plus récent d'abord."},
+	"example_erasure_list": {
+		"oubli erasure list",
+		"oubli erasure list"},
+	"cmd_erasure_show": {
+		"The stages of one erasure.",
+		"Les étapes d'un effacement."},
+	"example_erasure_show": {
+		"oubli erasure show 01KANMD3T8V4M1TQ3B3E7XJ0ZC",
+		"oubli erasure show 01KANMD3T8V4M1TQ3B3E7XJ0ZC"},
+	"flag_erasure_id": {"Id of the erasure, as `oubli erasure list` prints it.", "Identifiant de l'effacement, tel que l'affiche `oubli erasure list`."},
+}
