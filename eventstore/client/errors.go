@@ -37,7 +37,7 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string {
 	var b strings.Builder
-	if e.Field != "" && !strings.HasPrefix(e.Detail, e.Field+":") {
+	if e.Field != "" && !strings.HasPrefix(e.Detail, e.Field) {
 		b.WriteString(e.Field + ": ")
 	}
 	if e.Detail != "" {
