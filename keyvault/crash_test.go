@@ -138,20 +138,33 @@ func (h *history) play(v *keyvault.Vault) error {
 	for i := range 70 { // past a split of the leaf and of the page
 		steps = append(steps, in("stranger", web(fmt.Sprintf("s%d", i)), nil))
 	}
-	steps = append(steps, func() error {
+	steps = append(steps, h.erasures(v, &alice, &visitor, in("after", web("after"), nil))...)
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+		h.step.Add(1)
+	}
+	return nil
+}
+
+// erasures fences and shreds a linked set, lets a stranger in, and erases the tenant.
+func (h *history) erasures(v *keyvault.Vault, alice, visitor *eventstore.PersonID, after func() error) []func() error {
+	ctx := h.ctx
+	return []func() error{func() error {
 		h.over("alice", "visitor", "link")
 		h.holds("fence", func(v *keyvault.Vault) error {
-			if _, err := v.Gate(ctx, crashTenant, alice); !errors.Is(err, eventstore.ErrFenced) {
+			if _, err := v.Gate(ctx, crashTenant, *alice); !errors.Is(err, eventstore.ErrFenced) {
 				return fmt.Errorf("a fenced person's gate: %v", err)
 			}
 			return nil
 		})
-		_, err := v.Fence(ctx, crashTenant, []eventstore.PersonID{visitor})
+		_, err := v.Fence(ctx, crashTenant, []eventstore.PersonID{*visitor})
 		return err
 	}, func() error {
 		h.over("fence")
 		h.holds("erased", func(v *keyvault.Vault) error {
-			for _, p := range []eventstore.PersonID{alice, visitor} {
+			for _, p := range []eventstore.PersonID{*alice, *visitor} {
 				if _, err := v.Gate(ctx, crashTenant, p); !errors.Is(err, eventstore.ErrErased) {
 					return fmt.Errorf("an erased person's gate: %v", err)
 				}
@@ -163,24 +176,17 @@ func (h *history) play(v *keyvault.Vault) error {
 			}
 			return nil
 		})
-		return v.Shred(ctx, crashTenant, []eventstore.PersonID{alice, visitor})
-	}, in("after", web("after"), nil), func() error {
+		return v.Shred(ctx, crashTenant, []eventstore.PersonID{*alice, *visitor})
+	}, after, func() error {
 		h.over("tenant", "bob", "stranger", "meta", "erased", "after")
 		h.holds("tenant erased", func(v *keyvault.Vault) error {
-			if _, err := v.Gate(ctx, crashTenant, alice); !errors.Is(err, eventstore.ErrErased) {
+			if _, err := v.Gate(ctx, crashTenant, *alice); !errors.Is(err, eventstore.ErrErased) {
 				return fmt.Errorf("a gate of an erased tenant: %v", err)
 			}
 			return nil
 		})
 		return v.EraseTenant(ctx, crashTenant)
-	}, func() error { return nil })
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-		h.step.Add(1)
-	}
-	return nil
+	}, func() error { return nil }}
 }
 
 // crash is a disk as a crash may have left it.

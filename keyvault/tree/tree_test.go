@@ -1,0 +1,174 @@
+package tree
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oubli-store/oubli/keyvault/secret"
+)
+
+// memory is a store, and a batch that takes effect at once.
+type memory map[string][]byte
+
+func (m memory) Get(key []byte) ([]byte, error) { return m[string(key)], nil }
+func (m memory) Set(key, value []byte) error    { m[string(key)] = bytes.Clone(value); return nil }
+func (m memory) Delete(key []byte) error        { delete(m, string(key)); return nil }
+func (m memory) Scan(prefix []byte, visit func(key, value []byte) error) error {
+	var found []string
+	for k := range m {
+		if strings.HasPrefix(k, string(prefix)) {
+			found = append(found, k)
+		}
+	}
+	slices.Sort(found)
+	for _, k := range found {
+		if err := visit([]byte(k), m[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func config(m memory) Config {
+	return Config{Prefix: []byte("tenant"), Vault: [16]byte{1}, Store: m, Entropy: rand.Reader}
+}
+
+func key(b byte) secret.Bytes { return secret.New(bytes.Repeat([]byte{b}, KeySize)) }
+
+// grown makes a tree of n persons with a handle each.
+func grown(t *testing.T, m memory, n int) (*Tree, []PersonID) {
+	t.Helper()
+	tr, err := Create(config(m), m, key(1), key(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ids []PersonID
+	for i := range n {
+		var id PersonID
+		rand.Read(id[6:])
+		ids = append(ids, id)
+		full, err := tr.PutRecord(m, id, []byte(fmt.Sprint(i)), true)
+		must(err)
+		if full {
+			c, err := tr.SplitLeaf(m, id, key(1))
+			must(err)
+			c.Apply()
+		}
+		handles, err := tr.PutHandles(m, id, []string{fmt.Sprintf("web:%d", i)})
+		must(err)
+		for _, h := range handles {
+			c, err := tr.SplitPage(m, h, key(1))
+			must(err)
+			c.Apply()
+		}
+	}
+	return tr, ids
+}
+
+func holds(t *testing.T, tr *Tree, ids []PersonID, gone map[int]bool) {
+	t.Helper()
+	for i, id := range ids {
+		record, err := tr.Record(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		who, found, err := tr.Handle(fmt.Sprintf("web:%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gone[i] != (record == nil) || gone[i] == found || !gone[i] && (string(record) != fmt.Sprint(i) || who != id) {
+			t.Fatalf("person %d: record %q, handle %v, erased %v", i, record, found, gone[i])
+		}
+	}
+}
+
+// TestGrowth: splits lose nothing, the tree reads the same from its rows, and re-keying takes out what it is told to, only that, and
+// leaves no row behind that opens under the old root key's place.
+func TestGrowth(t *testing.T) {
+	m := memory{}
+	tr, ids := grown(t, m, 4500)
+	holds(t, tr, ids, nil)
+	s, err := tr.Shape()
+	if err != nil || s.Depth != 2 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	again, err := Open(config(m), key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, again, ids, nil)
+
+	edits := Edits{Records: map[PersonID][]byte{}, Handles: map[string]*PersonID{}, Extra: key(3)}
+	gone := map[int]bool{}
+	for i := 0; i < len(ids); i += 900 {
+		gone[i] = true
+		edits.Records[ids[i]] = nil
+		edits.Handles[fmt.Sprintf("web:%d", i)] = nil
+	}
+	c, err := again.Rekey(m, edits, key(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Apply()
+	holds(t, again, ids, gone)
+	if _, err := Open(config(m), key(1)); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("under the old root key: %v", err)
+	}
+	fresh, err := Open(config(m), key(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, fresh, ids, gone)
+	s, err = fresh.Check(func(PersonID, []byte) error { return nil }, func(string, PersonID) error { return nil })
+	if err != nil || s.Records != 4495 || s.Handles != 4495 || len(m) != 1+s.Nodes+s.Records+s.FullPages {
+		t.Errorf("%d rows, %+v, %v", len(m), s, err)
+	}
+	if !fresh.Extra().Equal(key(3)) {
+		t.Error("the owner's keys are lost")
+	}
+}
+
+// TestDamage: a row with a wrong bit, a row in another's place and a newer row are told from each other, and none is read as "not there".
+func TestDamage(t *testing.T) {
+	m := memory{}
+	_, ids := grown(t, m, 200)
+	for row, value := range maps.Clone(m) {
+		m[row] = append(bytes.Clone(value[:len(value)-1]), value[len(value)-1]^1)
+		if err := walk(m, ids); !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrWrongKey) {
+			t.Errorf("a wrong bit in a row of kind %c: %v", row[6], err)
+		}
+		m[row] = append([]byte{Version + 1}, value[1:]...)
+		if err := walk(m, ids); !errors.Is(err, ErrVersion) {
+			t.Errorf("a newer row of kind %c: %v", row[6], err)
+		}
+		m[row] = value
+	}
+	if err := walk(m, ids); err != nil {
+		t.Error(err)
+	}
+	if _, err := Open(config(memory{}), key(1)); !errors.Is(err, ErrNoRoot) {
+		t.Errorf("no rows: %v", err)
+	}
+}
+
+// walk reads the whole tree anew.
+func walk(m memory, ids []PersonID) error {
+	tr, err := Open(config(m), key(1))
+	if err != nil {
+		return err
+	}
+	_, err = tr.Check(func(PersonID, []byte) error { return nil }, func(string, PersonID) error { return nil })
+	return err
+}
