@@ -1,0 +1,181 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/importer"
+)
+
+// Bounds of a batch.
+const (
+	MaxBatchBytes = 256 << 20
+	MaxBatchLines = 250_000
+	// Window is how many events of one request are in flight.
+	Window = 1024
+)
+
+var (
+	errBusy       = eventstore.Refuse(eventstore.KindRate, "", "too many batches are running; try again in a moment")
+	errBatchBytes = eventstore.Refuse(eventstore.KindTooLarge, "", "the batch is larger than 256 MiB; this line and those behind it were not read")
+)
+
+// line is one line of the answer to a batch: a receipt, or a line number and an error. It is here for /openapi.json.
+type line struct {
+	*eventstore.Receipt
+	Line  int      `json:"line,omitempty" doc:"Line of the input, from 1; only with an error"`
+	Error *Problem `json:"error,omitempty"`
+}
+
+// outcome is the result of one event of a batch.
+type outcome struct {
+	receipt eventstore.Receipt
+	at      importer.Position
+	err     error
+}
+
+// enter takes one of the places for batches.
+func (a *API) enter() (leave func(), err error) {
+	select {
+	case a.batches <- struct{}{}:
+		return func() { <-a.batches }, nil
+	default:
+		return nil, errBusy
+	}
+}
+
+func (a *API) postLines(w http.ResponseWriter, r *http.Request, c *call) error {
+	leave, err := a.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	var results []outcome
+	a.pipeline(r.Context(), c.caller(), lines(r.Body), func(o outcome) { results = append(results, o) })
+	w.Header().Set("Content-Type", linesType)
+	out := bufio.NewWriterSize(w, 64<<10)
+	for _, o := range results {
+		if o.err != nil && unexpected(o.err) {
+			a.logError(r, c, o.err)
+		}
+		if err := writeOutcome(out, o); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+func writeOutcome(out *bufio.Writer, o outcome) error {
+	if o.err != nil {
+		return writeLine(out, line{Line: o.at.Line, Error: problemOf(o.err).atLine(o.at.Line)})
+	}
+	return writeLine(out, o.receipt)
+}
+
+// writeLine writes one line of NDJSON.
+func writeLine(out *bufio.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	out.Write(b)
+	return out.WriteByte('\n')
+}
+
+// items are events on their way in.
+type items = iter.Seq2[importer.Item, error]
+
+// lines reads a batch. An error stands for its line; when the reading itself ends early, that is the last one.
+func lines(body io.Reader) items {
+	return func(yield func(importer.Item, error) bool) {
+		for l, err := range eventstore.ReadEvents(&limited{r: body, left: MaxBatchBytes}, MaxBatchLines) {
+			if err == nil {
+				err = l.Err
+			}
+			if !yield(importer.Item{Event: l.Event, At: importer.Position{Line: l.Number}}, err) {
+				return
+			}
+		}
+	}
+}
+
+// limited ends a body that is too long with errBatchBytes, and one that breaks off with a problem.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+// Read implements [io.Reader].
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errBatchBytes
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	if err != nil && err != io.EOF {
+		err = bodyError(err)
+	}
+	return n, err
+}
+
+// flight is a submitted event, or why it was not.
+type flight struct {
+	waiter Waiter
+	at     importer.Position
+	err    error
+}
+
+// pipeline appends events in their order with at most [Window] in flight and tells each outcome, in order. An error among the events is
+// its own outcome. It returns when every outcome is told.
+func (a *API) pipeline(ctx context.Context, caller eventstore.Caller, events items, tell func(outcome)) {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	flights := make(chan flight, Window)
+	go func() {
+		defer close(flights)
+		defer func() {
+			if v := recover(); v != nil {
+				flights <- flight{err: fmt.Errorf("panic while appending: %T", v)}
+			}
+		}()
+		for item, err := range events {
+			f := flight{at: item.At, err: err}
+			if err == nil {
+				f.waiter, f.err = a.Store.Submit(ctx, caller, item.Event)
+			}
+			select {
+			case flights <- f:
+			case <-ctx.Done(): // nobody reads the answer any more
+				if f.err == nil {
+					f.waiter.Wait(ctx)
+				}
+				return
+			}
+		}
+	}()
+	for f := range flights {
+		o := outcome{at: f.at, err: f.err}
+		if f.err == nil {
+			o.receipt, o.err = f.waiter.Wait(ctx)
+		}
+		a.metrics.event(o.receipt, o.err)
+		tell(o)
+	}
+}
+
+// grace is how long a batch goes on when its client has gone: what was handed over shall end well.
+const grace = 10 * time.Second
+
+// lasting is a context that ends some time after ctx. (A body that breaks off ends a request's context at once.)
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return out, func() { stop(); cancel() }
+}

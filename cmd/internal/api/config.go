@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"io"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oubli-store/oubli/cmd/internal/access"
+	"github.com/oubli-store/oubli/cmd/internal/settings"
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/ledger"
+	"github.com/oubli-store/oubli/eventstore/rights"
+	"github.com/oubli-store/oubli/keyvault"
+	"github.com/oubli-store/oubli/keyvault/secret"
+	"github.com/oubli-store/oubli/projections"
+)
+
+// Config wires the API to the rooms. Every field is required unless it says otherwise; all must be safe for concurrent use.
+type Config struct {
+	Store    Store
+	Door     eventstore.Door
+	Keys     Keys
+	Tokens   Tokens
+	Rights   Rights
+	Stats    Stats
+	Ledger   Ledger
+	Settings Settings
+	Tenants  Tenants
+	// Tree says how large a tenant's key tree is.
+	Tree func(eventstore.TenantID) (keyvault.TenantStatus, error)
+	// Ready lists what keeps the server from serving; none: it is ready.
+	Ready func(context.Context) []Reason
+	// Log takes one line for each request and each unexpected error, without personal data.
+	Log *slog.Logger
+	// Now is the clock (nil: time.Now).
+	Now func() time.Time
+	// Registry takes the API's metrics and is what /metrics shows (nil: a fresh one).
+	Registry *prometheus.Registry
+	// Version is told by /openapi.json.
+	Version string
+	// Batches bounds how many NDJSON and import requests run at a time (0: 8).
+	Batches int
+	// Patience is how long a body may take for each further 4 KiB, and a write of the answer (0: 30 s).
+	Patience time.Duration
+}
+
+// Store is the part of [eventstore.Store] that the API uses; see [Over].
+type Store interface {
+	Submit(ctx context.Context, caller eventstore.Caller, e eventstore.Event) (Waiter, error)
+	Read(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error]
+}
+
+// Waiter is the part of [eventstore.Pending] that the API uses.
+type Waiter interface {
+	Wait(ctx context.Context) (eventstore.Receipt, error)
+}
+
+// Over gives the API a store.
+func Over(s *eventstore.Store) Store { return over{s} }
+
+type over struct{ *eventstore.Store }
+
+// Submit implements [Store].
+func (o over) Submit(ctx context.Context, caller eventstore.Caller, e eventstore.Event) (Waiter, error) {
+	p, err := o.Store.Submit(ctx, caller, e)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Keys is the part of [eventstore.Keys] that the API uses.
+type Keys interface {
+	Vault() eventstore.VaultID
+	Resolve(ctx context.Context, tenant eventstore.TenantID, id eventstore.Identity) (eventstore.PersonID, error)
+	Linked(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID) ([]eventstore.PersonRecord, error)
+	Count(ctx context.Context, tenant eventstore.TenantID) (uint64, error)
+}
+
+// Settings is [settings.Tenants].
+type Settings interface {
+	Get(ctx context.Context, tenant eventstore.TenantID) (settings.Tenant, error)
+	Put(ctx context.Context, tenant eventstore.TenantID, values map[string]string) error
+}
+
+// Tokens is [access.Tokens].
+type Tokens interface {
+	Authenticate(ctx context.Context, text string) (access.Token, error)
+	Create(ctx context.Context, tenant eventstore.TenantID, t access.Token) (access.Token, secret.Bytes, error)
+	List(ctx context.Context, tenant eventstore.TenantID) ([]access.Token, error)
+	Rotate(ctx context.Context, tenant eventstore.TenantID, id eventstore.TokenID) (access.Token, secret.Bytes, error)
+	Revoke(ctx context.Context, tenant eventstore.TenantID, id eventstore.TokenID) error
+}
+
+// Rights is the part of [rights.Service] that the API uses. It records what it does in the ledger.
+type Rights interface {
+	Erase(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error)
+	Preview(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Preview, error)
+	Lookup(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity) ([]rights.Person, error)
+	Show(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Person, error)
+	Transcript(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error]
+	ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) error
+	Erasures(ctx context.Context, tenant eventstore.TenantID) ([]rights.Erasure, error)
+	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)
+	Erasure(ctx context.Context, tenant eventstore.TenantID, id string) (rights.Erasure, error)
+}
+
+// Stats is the part of [projections.Projections] that the API uses.
+type Stats interface {
+	Dictionary() []projections.Table
+	Stats(ctx context.Context, tenant eventstore.TenantID, q projections.Query) (projections.Answer, error)
+	Status(ctx context.Context, tenant eventstore.TenantID) (projections.Status, error)
+}
+
+// Ledger is the part of [ledger.Ledger] that the API uses.
+type Ledger interface {
+	eventstore.Ledger
+	Entries(ctx context.Context, tenant eventstore.TenantID, from uint64) iter.Seq2[ledger.Numbered, error]
+}
+
+// Tenants is what the running server does with tenants.
+type Tenants interface {
+	// List lists the tenants that are served, in ascending order.
+	List(ctx context.Context) ([]eventstore.TenantID, error)
+	// Create makes a tenant and serves it. ErrConflict if there is one.
+	Create(ctx context.Context, tenant eventstore.TenantID) error
+	// Erase effaces everything of a tenant. Repeatable. ErrNotFound.
+	Erase(ctx context.Context, tenant eventstore.TenantID) error
+}
+
+// Reason is one thing that keeps the server from serving. Both texts are the program's own.
+type Reason struct {
+	Part string `json:"part"`
+	Why  string `json:"why"`
+}
+
+const (
+	defaultBatches  = 8
+	defaultPatience = 30 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Batches == 0 {
+		c.Batches = defaultBatches
+	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	return c
+}

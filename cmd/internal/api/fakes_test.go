@@ -1,0 +1,279 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/keystest"
+	"github.com/oubli-store/oubli/eventstore/ledger"
+	"github.com/oubli-store/oubli/eventstore/rights"
+	"github.com/oubli-store/oubli/projections"
+)
+
+// fakeDoor does as much of the door as these tests need.
+type fakeDoor struct{}
+
+func (fakeDoor) Canonical(id eventstore.Identity) (eventstore.Identity, error) {
+	if id.Namespace == "" || id.ID == "" {
+		return id, eventstore.Refuse(eventstore.KindInvalid, "identity", "an identity has a namespace and an id")
+	}
+	id.ID = strings.ToLower(id.ID)
+	return id, nil
+}
+
+func (d fakeDoor) Admit(caller eventstore.Caller, e eventstore.Event, received time.Time) (eventstore.Event, error) {
+	if e.Conversation == "" {
+		return e, eventstore.Refuse(eventstore.KindInvalid, "conversation", "a conversation is required")
+	}
+	if e.Time.After(received.Add(eventstore.MaxAhead)) {
+		return e, eventstore.Refuse(eventstore.KindInvalid, "time", "ahead")
+	}
+	if caller.Bot != "" && e.Bot != "" && e.Bot != caller.Bot {
+		return e, eventstore.Refuse(eventstore.KindForbidden, "bot", "another bot's name")
+	}
+	e.Bot = caller.Bot
+	if e.Identity == nil {
+		e.Identity = &eventstore.Identity{Namespace: "conversation", ID: string(e.Bot) + "/" + string(e.Conversation)}
+		return e, nil
+	}
+	id, err := d.Canonical(*e.Identity)
+	e.Identity = &id
+	return e, err
+}
+
+func (fakeDoor) Consent(eventstore.Caller, eventstore.Event, eventstore.State) error { return nil }
+
+// fakeStore keeps events in memory.
+type fakeStore struct {
+	vault *keystest.Fake
+	now   func() time.Time
+
+	mu       sync.Mutex
+	sequence uint64
+	events   map[eventstore.PersonID][]eventstore.Recorded
+	keys     map[string]int
+	all      []eventstore.Recorded
+	// fail is what every Submit answers; failWait what every Wait answers; failRead ends every read after so many events.
+	fail, failWait, failRead error
+	readAfter                int
+	panics                   bool
+	// submitted, if set, hears of every Submit.
+	submitted chan struct{}
+}
+
+type fakePending struct {
+	r   eventstore.Receipt
+	err error
+}
+
+func (p fakePending) Wait(context.Context) (eventstore.Receipt, error) { return p.r, p.err }
+
+func (s *fakeStore) Submit(ctx context.Context, caller eventstore.Caller, e eventstore.Event) (Waiter, error) {
+	if s.submitted != nil {
+		s.submitted <- struct{}{}
+	}
+	if s.panics {
+		panic("a secret of alice")
+	}
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	e, err := fakeDoor{}.Admit(caller, e, s.now())
+	if err != nil {
+		return nil, err
+	}
+	entered, err := s.vault.Enter(ctx, caller.Tenant, eventstore.Arrival{Identity: *e.Identity, Time: s.now(), Received: s.now()},
+		func(eventstore.State) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	defer entered.Gate.Release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	person := entered.Gate.Person()
+	key := person.String() + "/" + e.Key
+	if n, again := s.keys[key]; again && e.Key != "" {
+		old := s.all[n]
+		if !reflect.DeepEqual(old.Event, e) {
+			return fakePending{err: eventstore.ErrConflict}, nil
+		}
+		return fakePending{r: eventstore.Receipt{ID: old.ID, Person: person, Sequence: old.Sequence, Duplicate: true}}, nil
+	}
+	s.sequence++
+	id, _ := eventstore.NewEventID(s.now(), nil)
+	rec := eventstore.Recorded{ID: id, Person: person, Sequence: s.sequence, Received: id.Received(), Event: e}
+	s.keys[key] = len(s.all)
+	s.all = append(s.all, rec)
+	s.events[person] = append(s.events[person], rec)
+	return fakePending{r: eventstore.Receipt{ID: id, Person: person, Sequence: s.sequence}, err: s.failWait}, nil
+}
+
+func (s *fakeStore) Read(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) {
+		gate, err := s.vault.Gate(ctx, tenant, person)
+		if err != nil {
+			yield(eventstore.Recorded{}, err)
+			return
+		}
+		defer gate.Release()
+		n := 0
+		for _, e := range s.events[person] {
+			if s.failRead != nil && n >= s.readAfter {
+				yield(eventstore.Recorded{}, s.failRead)
+				return
+			}
+			if e.Sequence <= o.After || o.Conversation != "" && e.Event.Conversation != o.Conversation || o.Bot != "" && e.Event.Bot != o.Bot {
+				continue
+			}
+			if n++; o.Limit > 0 && n > o.Limit || !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// fakeRights answers from the vault.
+type fakeRights struct {
+	vault *keystest.Fake
+	store *fakeStore
+	err   error
+}
+
+func (f *fakeRights) Transcript(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {
+	return f.store.Read(ctx, tenant, person, o)
+}
+
+func (f *fakeRights) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID) error {
+	for e, err := range f.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		json.NewEncoder(w).Encode(e)
+	}
+	return nil
+}
+
+func (f *fakeRights) Show(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Person, error) {
+	if f.err != nil {
+		return rights.Person{}, f.err
+	}
+	records, err := f.vault.Linked(ctx, tenant, person)
+	if err != nil {
+		return rights.Person{}, err
+	}
+	return rights.Person{Person: person, Identities: records[0].Identities, State: "active"}, nil
+}
+
+func (f *fakeRights) Lookup(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity) (out []rights.Person, err error) {
+	for _, id := range ids {
+		person, err := f.vault.Resolve(ctx, tenant, id)
+		if errors.Is(err, eventstore.ErrNotFound) {
+			continue
+		}
+		p, err := f.Show(ctx, tenant, actor, person)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, f.err
+}
+
+func (f *fakeRights) Preview(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID) (rights.Preview, error) {
+	_, err := f.vault.Linked(ctx, tenant, person)
+	return rights.Preview{Person: person}, err
+}
+
+func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error) {
+	if r.Reason == "" {
+		return rights.Erasure{}, eventstore.Refuse(eventstore.KindInvalid, "reason", "a reason is required")
+	}
+	if f.err != nil {
+		return rights.Erasure{}, f.err
+	}
+	if _, err := f.vault.Fence(ctx, tenant, []eventstore.PersonID{person}); err != nil {
+		return rights.Erasure{}, err
+	}
+	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person})
+}
+
+func (f *fakeRights) Erasures(context.Context, eventstore.TenantID) ([]rights.Erasure, error) {
+	return nil, f.err
+}
+
+func (f *fakeRights) ByTicket(_ context.Context, _ eventstore.TenantID, ticket string) ([]rights.Erasure, error) {
+	return []rights.Erasure{{ID: "e-" + ticket}}, f.err
+}
+
+func (f *fakeRights) Erasure(context.Context, eventstore.TenantID, string) (rights.Erasure, error) {
+	return rights.Erasure{}, eventstore.ErrNotFound
+}
+
+type fakeLedger struct {
+	mu      sync.Mutex
+	entries []ledger.Numbered
+	err     error
+}
+
+func (f *fakeLedger) Record(_ context.Context, _ eventstore.TenantID, e eventstore.Entry) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return 0, f.err
+	}
+	n := uint64(len(f.entries) + 1)
+	f.entries = append(f.entries, ledger.Numbered{Number: n, Entry: e})
+	return n, nil
+}
+
+func (f *fakeLedger) Entries(_ context.Context, _ eventstore.TenantID, from uint64) iter.Seq2[ledger.Numbered, error] {
+	return func(yield func(ledger.Numbered, error) bool) {
+		f.mu.Lock()
+		list := f.entries
+		f.mu.Unlock()
+		for _, e := range list {
+			if e.Number >= from && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+type fakeStats struct{ query projections.Query }
+
+func (*fakeStats) Dictionary() []projections.Table { return []projections.Table{{Name: "activity"}} }
+
+func (f *fakeStats) Stats(_ context.Context, _ eventstore.TenantID, q projections.Query) (projections.Answer, error) {
+	f.query = q
+	if q.Projection != "activity" {
+		return projections.Answer{}, eventstore.Refuse(eventstore.KindNotFound, "projection", "there is activity")
+	}
+	return projections.Answer{Projection: "activity", Columns: []projections.Column{{Name: "period"}, {Name: "intent"}, {Name: "persons"}},
+		Rows: [][]any{{"2026-11-22", "=1+1", 20}, {"2026-11-23", nil, 1.5}}, K: 10}, nil
+}
+
+func (*fakeStats) Status(context.Context, eventstore.TenantID) (projections.Status, error) {
+	return projections.Status{Running: true}, nil
+}
+
+type fakeTenants struct{ vault *keystest.Fake }
+
+func (f fakeTenants) List(ctx context.Context) ([]eventstore.TenantID, error) {
+	return f.vault.Tenants(ctx)
+}
+
+func (f fakeTenants) Create(ctx context.Context, t eventstore.TenantID) error {
+	return f.vault.CreateTenant(ctx, t)
+}
+
+func (f fakeTenants) Erase(ctx context.Context, t eventstore.TenantID) error {
+	return f.vault.EraseTenant(ctx, t)
+}

@@ -1,0 +1,245 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"iter"
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/rights"
+)
+
+// MaxLookup bounds the identities of one lookup.
+const MaxLookup = 100
+
+type lookupInput struct {
+	Body struct {
+		Identities []eventstore.Identity `json:"identities" minItems:"1" maxItems:"100"`
+	}
+}
+
+type lookupOutput struct {
+	Persons []rights.Person `json:"persons" doc:"One for each linked set; unknown and erased ones are left out"`
+}
+
+type personInput struct {
+	Person string `path:"person" maxLength:"26" doc:"A person id"`
+}
+
+type eraseInput struct {
+	Person string `path:"person" maxLength:"26" doc:"A person id"`
+	Body   struct {
+		Reason eventstore.Reason `json:"reason,omitempty" doc:"person-request, consent-withdrawn, retention, court-order or other; required unless dry_run"`
+		Note   string            `json:"note,omitempty" maxLength:"4096" doc:"Sealed; expires"`
+		Ticket string            `json:"ticket,omitempty" maxLength:"256" doc:"Sealed; expires"`
+		Scope  eventstore.Scope  `json:"scope,omitempty" doc:"all (the default)"`
+		DryRun bool              `json:"dry_run,omitempty" doc:"Only say what would go"`
+	}
+}
+
+// eraseOutput is an erasure, or with dry_run what it would take.
+type eraseOutput struct {
+	*rights.Erasure
+	Preview *rights.Preview `json:"preview,omitempty"`
+}
+
+type erasuresInput struct {
+	Ticket string `query:"ticket" maxLength:"256" doc:"Only those asked for under this ticket"`
+}
+
+type erasuresOutput struct {
+	Erasures []rights.Erasure `json:"erasures" doc:"Newest first"`
+}
+
+type erasureInput struct {
+	ID string `path:"id" maxLength:"64" doc:"An erasure's id"`
+}
+
+func (a *API) registerPersons() {
+	handle(a, operation("lookup", "POST", "/v1/persons/lookup", "Find the persons that identities name"), a.lookupPersons)
+	handle(a, operation("person", "GET", "/v1/persons/{person}", "What is known of a person"), a.showPerson)
+	handle(a, operation("erase", "POST", "/v1/persons/{person}/erase", "Erase a person, or preview it"), a.erase)
+	handle(a, operation("erasures", "GET", "/v1/erasures", "All erasures"), a.erasures)
+	handle(a, operation("erasure", "GET", "/v1/erasures/{id}", "One erasure and how far it has come"), a.erasure)
+	events := operation("person-events", "GET", "/v1/persons/{person}/events", "A person's events, one a line, in order")
+	events.Parameters = []*huma.Param{parameter("path", "person", "string", "A person id"),
+		parameter("query", "conversation", "string", "Only this conversation"), parameter("query", "after", "integer", "Go on behind this sequence"),
+		parameter("query", "limit", "integer", "At most so many")}
+	events.Responses = map[string]*huma.Response{"200": {Description: "One event a line; a line {\"error\":…} ends it early",
+		Content: map[string]*huma.MediaType{linesType: {Schema: a.schema(eventstore.Recorded{}, "Recorded")}}}}
+	a.raw(events, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.personEvents(w, r, c, &events) })
+	export := operation("export", "GET", "/v1/persons/{person}/export", "A person's copy of their data")
+	export.Parameters = events.Parameters[:1]
+	export.Responses = map[string]*huma.Response{"200": {Description: "One document", Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(rights.Document{}, "Export")}}}}
+	a.raw(export, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.export(w, r, c, &export) })
+}
+
+func (a *API) lookupPersons(ctx context.Context, c *call, in *lookupInput) (*reply[lookupOutput], error) {
+	ids := make([]eventstore.Identity, len(in.Body.Identities))
+	for i, id := range in.Body.Identities {
+		var err error
+		if ids[i], err = a.Door.Canonical(id); err != nil {
+			return nil, err
+		}
+	}
+	persons, err := a.Rights.Lookup(ctx, c.tenant, c.actor(), ids)
+	if err != nil {
+		return nil, err
+	}
+	if persons == nil {
+		persons = []rights.Person{}
+	}
+	return ok(lookupOutput{persons}), nil
+}
+
+func (a *API) showPerson(ctx context.Context, c *call, in *personInput) (*reply[rights.Person], error) {
+	person, err := eventstore.ParsePersonID(in.Person)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.Rights.Show(ctx, c.tenant, c.actor(), person)
+	if err != nil {
+		return nil, err
+	}
+	return ok(p), nil
+}
+
+func (a *API) erase(ctx context.Context, c *call, in *eraseInput) (*reply[eraseOutput], error) {
+	person, err := eventstore.ParsePersonID(in.Person)
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.DryRun {
+		p, err := a.Rights.Preview(ctx, c.tenant, c.actor(), person)
+		if err != nil {
+			return nil, err
+		}
+		return ok(eraseOutput{Preview: &p}), nil
+	}
+	// The caller who hangs up does not stop an erasure half way.
+	e, err := a.Rights.Erase(context.WithoutCancel(ctx), c.tenant, c.actor(), person,
+		rights.Request{Reason: in.Body.Reason, Note: in.Body.Note, Ticket: in.Body.Ticket, Scope: in.Body.Scope})
+	if err != nil {
+		return nil, err
+	}
+	return ok(eraseOutput{Erasure: &e}), nil
+}
+
+func (a *API) erasures(ctx context.Context, c *call, in *erasuresInput) (*reply[erasuresOutput], error) {
+	var list []rights.Erasure
+	var err error
+	if in.Ticket != "" {
+		list, err = a.Rights.ByTicket(ctx, c.tenant, in.Ticket)
+	} else {
+		list, err = a.Rights.Erasures(ctx, c.tenant)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if list == nil {
+		list = []rights.Erasure{}
+	}
+	return ok(erasuresOutput{list}), nil
+}
+
+func (a *API) erasure(ctx context.Context, c *call, in *erasureInput) (*reply[rights.Erasure], error) {
+	e, err := a.Rights.Erasure(ctx, c.tenant, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return ok(e), nil
+}
+
+// record writes an entry into a tenant's ledger for the caller.
+func (a *API) record(ctx context.Context, c *call, tenant eventstore.TenantID, entry eventstore.Entry) error {
+	entry.Token, entry.Role = c.token.ID, c.role
+	_, err := a.Ledger.Record(ctx, tenant, entry)
+	return err
+}
+
+func (a *API) personEvents(w http.ResponseWriter, r *http.Request, c *call, op *huma.Operation) error {
+	person, err := eventstore.ParsePersonID(r.PathValue("person"))
+	if err != nil {
+		return err
+	}
+	o, err := readOptions(r, op)
+	if err != nil {
+		return err
+	}
+	return a.writeEvents(w, r, c, a.Rights.Transcript(r.Context(), c.tenant, c.actor(), person, o))
+}
+
+var (
+	errAfter = eventstore.Refuse(eventstore.KindInvalid, "after", "after is a sequence: a whole number of at least 0")
+	errLimit = eventstore.Refuse(eventstore.KindInvalid, "limit", "limit is a whole number of at least 1")
+	errConv  = eventstore.Refuse(eventstore.KindInvalid, "conversation", "a conversation id has at most 256 bytes")
+)
+
+func readOptions(r *http.Request, op *huma.Operation) (o eventstore.ReadOptions, err error) {
+	q, err := queries(r, op)
+	if err != nil {
+		return o, err
+	}
+	if o.Conversation = eventstore.ConversationID(q.Get("conversation")); len(o.Conversation) > eventstore.MaxConversation {
+		return o, errConv
+	}
+	if s := q.Get("after"); s != "" {
+		if o.After, err = strconv.ParseUint(s, 10, 64); err != nil {
+			return o, errAfter
+		}
+	}
+	if s := q.Get("limit"); s != "" {
+		if o.Limit, err = strconv.Atoi(s); err != nil || o.Limit < 1 {
+			return o, errLimit
+		}
+	}
+	return o, nil
+}
+
+// errorLine is the last line of a stream that ends early.
+type errorLine struct {
+	Error *Problem `json:"error"`
+}
+
+// writeEvents streams events as NDJSON. An error before the first one is returned; a later one becomes the last line.
+func (a *API) writeEvents(w http.ResponseWriter, r *http.Request, c *call, events iter.Seq2[eventstore.Recorded, error]) error {
+	out := bufio.NewWriterSize(w, 64<<10)
+	begin := func() { w.Header().Set("Content-Type", linesType) }
+	n := 0
+	for e, err := range events {
+		if err != nil && n == 0 {
+			return err
+		}
+		n++
+		begin()
+		var v any = e
+		if err != nil {
+			if unexpected(err) {
+				a.logError(r, c, err)
+			}
+			v = errorLine{problemOf(err)}
+		}
+		if writeLine(out, v) != nil || err != nil {
+			break
+		}
+	}
+	begin()
+	return out.Flush()
+}
+
+func (a *API) export(w http.ResponseWriter, r *http.Request, c *call, op *huma.Operation) error {
+	if _, err := queries(r, op); err != nil {
+		return err
+	}
+	person, err := eventstore.ParsePersonID(r.PathValue("person"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", jsonType)
+	w.Header().Set("Content-Disposition", `attachment; filename="export-`+person.String()+`.json"`)
+	return a.Rights.ExportTo(r.Context(), w, c.tenant, c.actor(), person)
+}
