@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/oubli-store/oubli/cmd/internal/access"
+	"github.com/oubli-store/oubli/cmd/internal/api"
+	"github.com/oubli-store/oubli/cmd/internal/settings"
+	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/door"
+	"github.com/oubli-store/oubli/eventstore/ledger"
+	"github.com/oubli-store/oubli/eventstore/rights"
+	"github.com/oubli-store/oubli/keyvault"
+	"github.com/oubli-store/oubli/projections"
+	"github.com/oubli-store/oubli/streams"
+	"github.com/oubli-store/oubli/streams/natsembed"
+)
+
+// Server is a running server. It is safe for concurrent use.
+type Server struct {
+	c    Config
+	data *dataDir
+
+	vault    *keyvault.Vault
+	nats     *natsembed.Server
+	conn     *nats.Conn
+	streams  *streams.Streams
+	door     eventstore.Door
+	store    *eventstore.Store
+	ledger   *ledger.Ledger
+	tokens   *access.Tokens
+	settings *tenantSettings
+	figures  *projections.Projections
+	rights   *rights.Service
+	api      *api.API
+	registry *prometheus.Registry
+	http     *http.Server
+	listener net.Listener
+
+	// work ends when the runners shall; running counts them.
+	work    context.Context
+	running sync.WaitGroup
+	// closers end what was started, the last one first.
+	closers []closer
+	stop    sync.Once
+	stopErr error
+	// ended is closed when the server has stopped serving; failure says why, if nobody asked for it.
+	ended   chan struct{}
+	failure error
+
+	mu      sync.Mutex
+	tenants map[eventstore.TenantID]*tenant
+	// changing is held while a tenant is made or erased.
+	changing sync.Mutex
+}
+
+// closer ends one part within the time of its context.
+type closer struct {
+	part string
+	end  func(context.Context) error
+}
+
+func (s *Server) atStop(part string, end func(context.Context) error) {
+	s.closers = append(s.closers, closer{part, end})
+}
+
+// Start starts a server and returns once it answers. ctx bounds the start only. Errors: ErrInUse, ErrNewerVersion, ErrDamaged, and others
+// that say what is wrong and what to do.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	c = c.withDefaults()
+	ctx, cancel := context.WithTimeout(ctx, c.StartWithin)
+	defer cancel()
+	s := &Server{c: c, ended: make(chan struct{}), tenants: map[eventstore.TenantID]*tenant{}}
+	if err := s.start(ctx); err != nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		_ = s.Stop(bounded) // what it could not close is closed by the end of the process
+		return nil, explain(err)
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.work = work
+	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openTenants, s.openAccess} {
+		if err := step(ctx); err != nil {
+			cancel()
+			return err
+		}
+	}
+	s.atStop("runners", func(ctx context.Context) error {
+		cancel()
+		return within(ctx, func() error { s.running.Wait(); return nil })
+	})
+	s.run()
+	if err := s.openAPI(); err != nil {
+		return err
+	}
+	if err := s.openService(); err != nil {
+		return err
+	}
+	return s.listen()
+}
+
+func (s *Server) openData(context.Context) error {
+	if s.c.Checkpoint != "" {
+		return errors.New("checkpoint: this version does not keep one outside yet; leave the setting out")
+	}
+	var err error
+	if s.data, err = openData(s.c.Data); err != nil {
+		return err
+	}
+	s.atStop("data directory", func(context.Context) error { return s.data.Close() })
+	if s.c.Roots == "" {
+		s.c.Roots = s.data.in("roots")
+	}
+	return nil
+}
+
+func (s *Server) openVault(ctx context.Context) error {
+	var err error
+	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: s.data.in("vault"), Roots: s.c.Roots, KEK: s.c.KEK, KEKFile: s.data.in("kek"),
+		Now: s.c.Now, Create: s.data.fresh})
+	if err != nil {
+		return fmt.Errorf("opening the vault: %w", err)
+	}
+	s.atStop("vault", func(ctx context.Context) error { return within(ctx, s.vault.Close) })
+	return nil
+}
+
+func (s *Server) openRooms(context.Context) error {
+	s.door = door.New(door.Rules{})
+	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Now: s.c.Now})
+	s.ledger = ledger.New(s.streams)
+	s.tokens = access.New(s.vault, s.c.Now)
+	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault)}
+	s.registry = prometheus.NewRegistry()
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	s.figures, err = projections.Open(projections.Config{Dir: s.data.in("projections"), Store: s.store, Keys: s.vault, Settings: s.settings.analytics, Now: s.c.Now})
+	if err != nil {
+		return fmt.Errorf("opening the projections: %w", err)
+	}
+	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
+	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
+		Now: s.c.Now, Logger: s.c.Log})
+	return nil
+}
+
+// openAccess makes the admin token, and notes that the first start is done.
+func (s *Server) openAccess(ctx context.Context) error {
+	path := s.data.in("admin.token")
+	token, created, err := s.tokens.EnsureAdmin(ctx, path, s.c.Production)
+	if err != nil {
+		return fmt.Errorf("the admin token: %w", err)
+	}
+	if created {
+		s.c.Log.Info("the admin token was made", "file", path, "token", token.ID)
+	}
+	if len(token.Roles) > 1 && !s.c.Production {
+		s.c.Log.Warn("the admin token holds every role in the tenant default, which is for trying out; start with --production to keep them apart", "token", token.ID)
+	}
+	return s.data.completed()
+}
+
+// URL is where the server answers.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.c.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listener.Addr().String()
+}
+
+// NATSURL is where bots connect over NATS; empty where no port is open.
+func (s *Server) NATSURL() string {
+	if s.nats == nil {
+		return ""
+	}
+	return s.nats.URL()
+}
+
+// AdminToken is the file of the first access token.
+func (s *Server) AdminToken() string { return s.data.in("admin.token") }
+
+// explain adds to an error of the start what to do about it, where that can be known from the error alone.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; another program listens there: stop it or name another address", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w; the start took too long", err)
+	}
+	return err
+}
