@@ -20,8 +20,8 @@ type Keys interface {
 	EraseTenant(ctx context.Context, tenant TenantID) error
 
 	// Enter resolves the person of an arriving event, asks admit, mints or links where needed (durably, before it returns) and
-	// returns the person's gate. See [Arrival] for the rules. Errors: ErrFenced (retryable), ErrErased for an event older than an
-	// erasure of its handle, ErrWithheld for a restricted person, and whatever admit returned.
+	// returns the person's gate. See [Arrival] for the rules. admit decides, also about a restricted person, and may be asked more than once.
+	// Errors: ErrFenced (retryable), ErrErased for an event older than an erasure of its handle, and whatever admit returned.
 	Enter(ctx context.Context, tenant TenantID, a Arrival, admit func(State) error) (*Entered, error)
 
 	// Resolve answers which person a canonical identity names, minting none. ErrNotFound if none; ErrFenced.

@@ -76,12 +76,7 @@ func (t *tenant) enter(ctx context.Context, a eventstore.Arrival, admit func(eve
 	if err != nil {
 		return nil, err
 	}
-	state := g.State()
-	err = admit(state)
-	if err == nil && state.Restricted {
-		err = eventstore.ErrWithheld
-	}
-	if err != nil {
+	if err := admit(g.State()); err != nil {
 		g.Release()
 		return nil, err
 	}

@@ -64,6 +64,13 @@ func (m *model) person(t *rapid.T, label string) *modelPerson {
 	return m.persons[rapid.IntRange(0, len(m.persons)-1).Draw(t, label)]
 }
 
+func unlessRestricted(s eventstore.State) error {
+	if s.Restricted {
+		return eventstore.ErrWithheld
+	}
+	return nil
+}
+
 func (m *model) enter(t *rapid.T) {
 	id := m.handle(t, "identity")
 	var also []eventstore.Identity
@@ -71,7 +78,7 @@ func (m *model) enter(t *rapid.T) {
 		also = append(also, m.handle(t, "also"))
 	}
 	now := time.Now()
-	e, err := m.v.Enter(t.Context(), crashTenant, eventstore.Arrival{Identity: id, Also: also, Time: now.Add(time.Second), Received: now}, accept)
+	e, err := m.v.Enter(t.Context(), crashTenant, eventstore.Arrival{Identity: id, Also: also, Time: now.Add(time.Second), Received: now}, unlessRestricted)
 	p := m.handles[id]
 	// Whom the identity names is asked first, then whom also names.
 	if p != nil && p.restricted && !p.fenced {

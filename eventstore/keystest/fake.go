@@ -235,9 +235,6 @@ func (p *person) efface() {
 func (t *tenant) remove(p *person) {
 	for _, h := range p.handles {
 		delete(t.index, h)
-		for _, q := range t.persons {
-			q.ambiguous = slices.DeleteFunc(q.ambiguous, func(o eventstore.Identity) bool { return o == h })
-		}
 	}
 	p.set.members = slices.DeleteFunc(p.set.members, func(q *person) bool { return q == p })
 	p.efface()

@@ -205,6 +205,10 @@ func linking(t *testing.T, s *suite) {
 		t.Fatal("not ambiguous")
 	}
 	same(t, "ambiguous", s.record(t, alice).Ambiguous, []eventstore.Identity{web("v")})
+	erased, _ := s.enter(t, email("erin@example.com"), web("e"))
+	frank, _ := s.enter(t, email("frank@example.com"), web("e"))
+	s.erase(t, erased)
+	same(t, "ambiguous, its owner erased", s.record(t, frank).Ambiguous, []eventstore.Identity{web("e")}) // Frank's own events say so, too
 	s.must(t, s.Link(ctx, tenantA, alice, bob)) // support knows better
 	same(t, "linked set", s.linked(t, bob), ascending(alice, bob))
 	want(t, "Link again", s.Link(ctx, tenantA, bob, alice), eventstore.ErrConflict)
