@@ -99,7 +99,17 @@ func benchReplay(ctx context.Context, o options, r *report) error {
 	if err != nil {
 		return err
 	}
-	opened, err := median(o.rounds, func(int) (float64, error) {
+	opened, err := replayRate(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	r.compare(opened, figure{Name: "replay-sealed", Value: bare})
+	return nil
+}
+
+// replayRate replays with opening and decoding.
+func replayRate(ctx context.Context, o options, s *stack) (figure, error) {
+	rate, err := median(o.rounds, func(int) (float64, error) {
 		n, start := 0, time.Now()
 		for _, err := range s.store.Replay(ctx, tenant, 0) {
 			if err != nil {
@@ -109,9 +119,5 @@ func benchReplay(ctx context.Context, o options, r *report) error {
 		}
 		return perSecond(n, time.Since(start)), nil
 	})
-	if err != nil {
-		return err
-	}
-	r.compare(figure{Name: "replay/opened", Value: opened, Unit: "events/s"}, figure{Name: "replay-sealed", Value: bare})
-	return nil
+	return figure{Name: "replay/opened", Value: rate, Unit: "events/s"}, err
 }

@@ -209,7 +209,7 @@ func linking(t *testing.T, s *suite) {
 	frank, _ := s.enter(t, email("frank@example.com"), web("e"))
 	s.erase(t, erased)
 	same(t, "ambiguous, its owner erased", s.record(t, frank).Ambiguous, []eventstore.Identity{web("e")}) // Frank's own events say so, too
-	s.must(t, s.Link(ctx, tenantA, alice, bob)) // support knows better
+	s.must(t, s.Link(ctx, tenantA, alice, bob))                                                           // support knows better
 	same(t, "linked set", s.linked(t, bob), ascending(alice, bob))
 	want(t, "Link again", s.Link(ctx, tenantA, bob, alice), eventstore.ErrConflict)
 	want(t, "Link with nobody", s.Link(ctx, tenantA, alice, eventstore.PersonID{1}), eventstore.ErrNotFound)

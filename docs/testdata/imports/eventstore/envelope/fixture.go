@@ -1,3 +1,4 @@
+// Package fixture imports what the rule allows and what it does not.
 package fixture
 
 import (
