@@ -11,6 +11,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -24,10 +25,7 @@ type options struct {
 }
 
 // workloads are run in this order.
-var workloads = []struct {
-	name string
-	run  func(context.Context, options, *report) error
-}{
+var workloads = []workload{
 	{"append", benchAppend},
 	{"read", benchRead},
 	{"replay", benchReplay},
@@ -38,39 +36,43 @@ var workloads = []struct {
 }
 
 func main() {
-	if err := run(); err != nil {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+// workload is one thing to measure.
+type workload struct {
+	name string
+	run  func(context.Context, options, *report) error
+}
+
+func run(args []string, out io.Writer) error {
 	var (
 		o     options
-		names = flag.String("run", "append,read,replay,vault,erase,rebuild,door", "workloads, separated by commas")
-		json  = flag.Bool("json", false, "one JSON line a figure")
+		flags = flag.NewFlagSet("bench", flag.ContinueOnError)
+		names = flags.String("run", "append,read,replay,vault,erase,rebuild,door", "workloads, separated by commas")
+		json  = flags.Bool("json", false, "one JSON line a figure")
 	)
-	flag.IntVar(&o.persons, "persons", 10_000, "persons in the store")
-	flag.IntVar(&o.events, "events", 100_000, "events of one round of a workload")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; a figure is their median")
-	flag.Parse()
-	if flag.NArg() > 0 || o.persons < 1 || o.events < 1 || o.rounds < 1 {
+	flags.IntVar(&o.persons, "persons", 10_000, "persons in the store")
+	flags.IntVar(&o.events, "events", 100_000, "events of one round of a workload")
+	flags.IntVar(&o.rounds, "rounds", 3, "rounds; a figure is their median")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || o.persons < 1 || o.events < 1 || o.rounds < 1 {
 		return fmt.Errorf("usage: bench [-run NAMES] [-persons N] [-events N] [-rounds N] [-json], each N at least 1")
 	}
 	chosen := strings.Split(*names, ",")
 	for _, name := range chosen {
-		if !slices.ContainsFunc(workloads, func(w struct {
-			name string
-			run  func(context.Context, options, *report) error
-		}) bool {
-			return w.name == name
-		}) {
+		if !slices.ContainsFunc(workloads, func(w workload) bool { return w.name == name }) {
 			return fmt.Errorf("there is no workload of that name; there are append, read, replay, vault, erase, rebuild and door")
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r := newReport(os.Stdout, *json)
+	r := newReport(out, *json)
 	r.machine()
 	for _, w := range workloads {
 		if !slices.Contains(chosen, w.name) {
