@@ -2,13 +2,10 @@ package api
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"iter"
 	"net/http"
-	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/importer"
@@ -18,7 +15,7 @@ import (
 const (
 	MaxBatchBytes = 256 << 20
 	MaxBatchLines = 250_000
-	// Window is how many events of one request are in flight.
+	// Window is how many events of one request are in flight at most.
 	Window = 1024
 )
 
@@ -58,7 +55,7 @@ func (a *API) postLines(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	defer leave()
 	var results []outcome
-	a.pipeline(r.Context(), c.caller(), lines(r.Body), func(o outcome) { results = append(results, o) })
+	a.appendAll(r.Context(), c.caller(), lines(r.Body), func(o outcome) { results = append(results, o) })
 	w.Header().Set("Content-Type", linesType)
 	out := bufio.NewWriterSize(w, 64<<10)
 	for _, o := range results {
@@ -123,59 +120,4 @@ func (l *limited) Read(p []byte) (int, error) {
 		err = bodyError(err)
 	}
 	return n, err
-}
-
-// flight is a submitted event, or why it was not.
-type flight struct {
-	waiter Waiter
-	at     importer.Position
-	err    error
-}
-
-// pipeline appends events in their order with at most [Window] in flight and tells each outcome, in order. An error among the events is
-// its own outcome. It returns when every outcome is told.
-func (a *API) pipeline(ctx context.Context, caller eventstore.Caller, events items, tell func(outcome)) {
-	ctx, cancel := lasting(ctx)
-	defer cancel()
-	flights := make(chan flight, Window)
-	go func() {
-		defer close(flights)
-		defer func() {
-			if v := recover(); v != nil {
-				flights <- flight{err: fmt.Errorf("panic while appending: %T", v)}
-			}
-		}()
-		for item, err := range events {
-			f := flight{at: item.At, err: err}
-			if err == nil {
-				f.waiter, f.err = a.Store.Submit(ctx, caller, item.Event)
-			}
-			select {
-			case flights <- f:
-			case <-ctx.Done(): // nobody reads the answer any more
-				if f.err == nil {
-					f.waiter.Wait(ctx)
-				}
-				return
-			}
-		}
-	}()
-	for f := range flights {
-		o := outcome{at: f.at, err: f.err}
-		if f.err == nil {
-			o.receipt, o.err = f.waiter.Wait(ctx)
-		}
-		a.metrics.event(o.receipt, o.err)
-		tell(o)
-	}
-}
-
-// grace is how long a batch goes on when its client has gone: what was handed over shall end well.
-const grace = 10 * time.Second
-
-// lasting is a context that ends some time after ctx. (A body that breaks off ends a request's context at once.)
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return out, func() { stop(); cancel() }
 }

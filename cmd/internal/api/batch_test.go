@@ -61,7 +61,7 @@ func TestLargeBatchWithBrokenLines(t *testing.T) {
 	if len(results) != n {
 		t.Fatalf("%d results for %d lines", len(results), n)
 	}
-	var last uint64
+	last := map[eventstore.PersonID]uint64{}
 	for i, l := range results {
 		if broken := (i+1)%10 == 0; broken != (l.Error != nil) {
 			t.Fatalf("line %d: %+v", i+1, l)
@@ -72,10 +72,13 @@ func TestLargeBatchWithBrokenLines(t *testing.T) {
 			}
 			continue
 		}
-		if l.Sequence != last+1 {
-			t.Fatalf("line %d has sequence %d after %d", i+1, l.Sequence, last)
+		if l.Sequence <= last[l.Person] {
+			t.Fatalf("line %d has sequence %d after %d", i+1, l.Sequence, last[l.Person])
 		}
-		last = l.Sequence
+		last[l.Person] = l.Sequence
+	}
+	if len(last) != 7 {
+		t.Errorf("%d persons", len(last))
 	}
 	if len(h.store.all) != n/10*9 {
 		t.Errorf("%d stored", len(h.store.all))
@@ -138,6 +141,42 @@ func (r *repeater) Read(p []byte) (int, error) {
 	n := copy(p, r.left)
 	r.left = r.left[n:]
 	return n, nil
+}
+
+// TestOrderInBatch: one handle's events keep their order however it is written, and an event that links handles overtakes nothing and is not overtaken.
+func TestOrderInBatch(t *testing.T) {
+	h := newHarness(t)
+	var body strings.Builder
+	const n = 2000
+	for i := range n {
+		id, also := "Alice@Example.com", ""
+		switch {
+		case i%100 == 50:
+			id, also = fmt.Sprintf("p%d@example.com", i), `,"also":[{"namespace":"web","id":"v1"}]`
+		case i%2 == 0:
+			id = "alice@example.com"
+		case i%3 == 0:
+			id = fmt.Sprintf("p%d@example.com", i%50)
+		}
+		fmt.Fprintf(&body, `{"identity":{"namespace":"email","id":"%s"}%s,"conversation":"c","type":"message","text":"%d"}`+"\n", id, also, i)
+	}
+	results := h.results(h.batch(strings.NewReader(body.String())))
+	last := map[eventstore.PersonID]uint64{}
+	var highest, link uint64
+	for i, l := range results {
+		if l.Error != nil {
+			t.Fatalf("%+v", l.Error)
+		}
+		if l.Sequence <= last[l.Person] || l.Sequence < link {
+			t.Fatalf("line %d: sequence %d of a person at %d, behind a link at %d", i+1, l.Sequence, last[l.Person], link)
+		}
+		if i%100 == 50 {
+			if link = l.Sequence; link < highest {
+				t.Fatalf("line %d: a link at %d overtakes %d", i+1, link, highest)
+			}
+		}
+		last[l.Person], highest = l.Sequence, max(highest, l.Sequence)
+	}
 }
 
 // TestBatchesAreBounded: one more than may run is turned away and can come back.

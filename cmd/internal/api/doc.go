@@ -23,7 +23,8 @@
 // POST /v1/events with application/x-ndjson takes at most [MaxBatchLines] lines and [MaxBatchBytes] bytes, a line at most
 // [eventstore.MaxEvent] bytes. Each line has one result line, in order (empty lines count, and have none); good lines are kept whatever stands around them.
 // When a bound is passed or the body breaks off, one last line names the problem, nothing behind it was read, and what stands before it
-// is as its results say. At most [Window] events are in flight.
+// is as its results say. At most [Window] events are in flight. The events of one handle are stored in their order; those of different
+// handles may overtake each other, except at an event that links handles.
 //
 // The results are kept in memory (about 100 bytes a line) and sent when the body has ended. So a client that writes everything before
 // it reads is never blocked by its own answer, and needs no more than HTTP/1.1. At most [Config.Batches] such requests run at a time; one more

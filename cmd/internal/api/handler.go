@@ -45,8 +45,6 @@ func (c *call) caller() eventstore.Caller {
 
 func (c *call) actor() rights.Actor { return rights.Actor{Token: c.token.ID, Role: c.role} }
 
-func (c *call) has(role eventstore.Role) bool { return slices.Contains(c.token.Roles, role) }
-
 type callKey struct{}
 
 // callOf is the authorised request that ctx belongs to. Handlers are only ever reached with one.

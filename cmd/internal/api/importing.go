@@ -83,7 +83,7 @@ func (a *API) importBody(w http.ResponseWriter, r *http.Request, c *call, op *hu
 	out := imported{Refused: []refused{}, Complete: true}
 	var first error
 	items := format(&limited{r: r.Body, left: MaxBatchBytes}, o, &out.Counts)
-	a.pipeline(r.Context(), caller, items, func(o outcome) {
+	a.appendAll(r.Context(), caller, items, func(o outcome) {
 		switch {
 		case o.err == nil && o.receipt.Duplicate:
 			out.Duplicates++

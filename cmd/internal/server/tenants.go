@@ -33,29 +33,38 @@ const (
 
 // openTenants opens every tenant; the first start makes the default one.
 func (s *Server) openTenants(ctx context.Context) error {
-	list, err := s.vault.Tenants(ctx)
-	if err != nil {
-		return fmt.Errorf("listing the tenants: %w", err)
-	}
-	if !slices.Contains(list, eventstore.DefaultTenant) {
-		if !s.data.fresh {
-			return fmt.Errorf("%w: the vault does not know the tenant default", eventstore.ErrDamaged)
-		}
-		if err := s.vault.CreateTenant(ctx, eventstore.DefaultTenant); err != nil {
-			return fmt.Errorf("making the tenant default: %w", err)
-		}
-		list = append(list, eventstore.DefaultTenant)
+	if err := s.makeDefault(ctx); err != nil {
+		return err
 	}
 	if err := s.finishErasures(ctx); err != nil {
 		return err
 	}
-	if list, err = s.vault.Tenants(ctx); err != nil {
+	list, err := s.vault.Tenants(ctx)
+	if err != nil {
 		return fmt.Errorf("listing the tenants: %w", err)
 	}
 	for _, id := range list {
 		if err := s.openTenant(ctx, id); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// makeDefault makes the default tenant on the first start.
+func (s *Server) makeDefault(ctx context.Context) error {
+	list, err := s.vault.Tenants(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the tenants: %w", err)
+	}
+	if slices.Contains(list, eventstore.DefaultTenant) {
+		return nil
+	}
+	if !s.data.fresh {
+		return fmt.Errorf("%w: the vault does not know the tenant default", eventstore.ErrDamaged)
+	}
+	if err := s.vault.CreateTenant(ctx, eventstore.DefaultTenant); err != nil {
+		return fmt.Errorf("making the tenant default: %w", err)
 	}
 	return nil
 }
