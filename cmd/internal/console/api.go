@@ -145,6 +145,9 @@ func (a *api) do(ctx context.Context, method, path string, query url.Values, acc
 	return resp, nil
 }
 
+// mostAnswer bounds an answer that is held in memory.
+const mostAnswer = 256 << 20
+
 // call sends one request and decodes its JSON answer into out.
 func (a *api) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	resp, err := a.do(ctx, method, path, query, "application/json", in)
@@ -152,8 +155,8 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, i
 		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil && (err != io.EOF || out == nil) {
-		return fmt.Errorf("the server's answer was cut off or is not Oubli's: %w", err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, mostAnswer)).Decode(out); err != nil {
+		return errors.New("the server's answer was cut off or is not Oubli's") // the cause could repeat a part of it
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (e *env) listening(s settings.Server, srv *server.Server) error {
 	}
 	fmt.Fprintf(e.out, "The first access token is in %s\n", srv.AdminToken())
 	if !s.Production {
-		fmt.Fprintln(e.out, "It holds every role in the tenant default, so that you can try everything. With --production roles are kept apart.")
+		fmt.Fprintln(e.out, "It holds every role in the tenant default (unless it was made with --production), so that you can try everything.")
 	}
 	_, err := fmt.Fprintln(e.out, "Stop with Ctrl-C.")
 	return err

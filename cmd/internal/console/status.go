@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// ledgerPage is how many entries are aligned together, so that a long ledger needs little memory.
+const ledgerPage = 1000
+
 type ledgerListCmd struct {
 	From  int `placeholder:"N" help:"First entry (the first of all is 1)."`
 	Limit int `placeholder:"N" help:"At most so many."`
@@ -26,6 +29,10 @@ func (c ledgerListCmd) Run(e *env) error {
 		}
 	}
 	t := table{head: []string{"#", "TIME", "ACT", "BY", "ROLE", "REASON", "RECORDS"}, right: map[int]bool{0: true, 6: true}}
+	page := func() error {
+		defer func() { t.head, t.rows = nil, t.rows[:0] }()
+		return t.print(e.out, "")
+	}
 	for line, err := range a.lines(e.ctx, "/v1/ledger", query) {
 		if err != nil {
 			return err
@@ -51,11 +58,16 @@ func (c ledgerListCmd) Run(e *env) error {
 			records = fmt.Sprint(n)
 		}
 		t.add(fmt.Sprint(x.Number), when(x.Time), x.Act, x.Token, x.Role, x.Reason, records)
+		if len(t.rows) == ledgerPage {
+			if err := page(); err != nil {
+				return err
+			}
+		}
 	}
 	if e.JSON {
 		return nil
 	}
-	return t.print(e.out, "")
+	return page()
 }
 
 type vaultStatusCmd struct{}

@@ -19,6 +19,9 @@ type transcriptCmd struct {
 	All          bool   `help:"${flag_all}"`
 }
 
+// mostShown bounds how many events are grouped for a person to read; JSON has no such bound.
+const mostShown = 20_000
+
 // Run prints what was said, grouped by conversation; as JSON the events as they are stored, in order.
 func (c transcriptCmd) Run(e *env) error {
 	a, person, err := c.find(e)
@@ -33,6 +36,7 @@ func (c transcriptCmd) Run(e *env) error {
 		query.Set("limit", strconv.Itoa(c.Limit))
 	}
 	var t transcript
+	n := 0
 	for line, err := range a.lines(e.ctx, "/v1/persons/"+person.String()+"/events", query) {
 		if err != nil {
 			return err
@@ -46,6 +50,10 @@ func (c transcriptCmd) Run(e *env) error {
 		var r eventstore.Recorded
 		if err := json.Unmarshal(line, &r); err != nil {
 			return fmt.Errorf("the server's answer is not Oubli's")
+		}
+		if n++; n > mostShown {
+			e.note("%s", e.say("too_many", mostShown))
+			break
 		}
 		t.add(r)
 	}

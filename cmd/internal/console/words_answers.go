@@ -49,6 +49,7 @@ var answers = map[string]phrase{
 	"who_bot":      {"bot", "bot"},
 	"who_operator": {"operator", "opérateur"},
 	"left_out":     {"Technical events not shown: %d (--all shows them).", "Événements techniques non montrés : %d (--all les montre)."},
+	"too_many":     {"Only the first %d events are shown; --conversation shows one conversation, --json everything.", "Seuls les %d premiers événements sont montrés ; --conversation en montre une seule, --json montre tout."},
 	"no_events":    {"Nothing is stored for this person.", "Rien n'est conservé pour cette personne."},
 
 	"ev_handoff":    {"handed over to %s", "transmis à %s"},
