@@ -176,3 +176,68 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		t.Errorf("error %v, %d requests elsewhere", err, other.requests)
 	}
 }
+
+func TestTokenFuncIsAskedForEachTry(t *testing.T) {
+	m := newMemory(t, fault{before: true})
+	asked := 0
+	c := m.client(t, func(c *client.Config) {
+		c.TokenFunc = func(context.Context) (secret.Bytes, error) {
+			asked++
+			return secret.New([]byte(" good\n")), nil
+		}
+	})
+	if _, err := c.Append(t.Context(), says(1)); err != nil || asked != 2 {
+		t.Errorf("asked %d times, error %v", asked, err)
+	}
+	none := errors.New("no token today")
+	c = m.client(t, func(c *client.Config) {
+		c.TokenFunc = func(context.Context) (secret.Bytes, error) { return secret.Bytes{}, none }
+	})
+	if _, err := c.Append(t.Context(), says(1)); !errors.Is(err, none) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestKeysAreDrawnOnceAndDiffer(t *testing.T) {
+	m := newMemory(t, fault{after: 1}, fault{before: true}, fault{after: 1})
+	c := m.client(t)
+	for i := range 20 {
+		if _, err := c.Append(t.Context(), says(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(m.stored) != 20 {
+		t.Errorf("%d keys for 20 events", len(m.stored))
+	}
+	for key, s := range m.stored {
+		if len(key) < 26 || len(key) > eventstore.MaxIdempotencyKey || !strings.Contains(s.body, `"time"`) {
+			t.Errorf("key of %d bytes, body %s", len(key), s.body)
+		}
+	}
+}
+
+func TestOneClientFromManyGoroutines(t *testing.T) {
+	m := newMemory(t, fault{before: true}, fault{after: 1}, fault{status: 503}, fault{after: 1}, fault{before: true})
+	c := m.client(t)
+	const callers, each = 8, 12
+	failed := make(chan error, callers)
+	for n := range callers {
+		go func() {
+			for i := range each {
+				if _, err := c.Append(t.Context(), says(100*n+i)); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range callers {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(m.order) != callers*each {
+		t.Errorf("%d events stored, want %d", len(m.order), callers*each)
+	}
+}

@@ -177,3 +177,15 @@ func TestAppendManyGivesUpInTime(t *testing.T) {
 		t.Error("it took too long")
 	}
 }
+
+func TestAppendManyDoesNotBelieveALineWithoutItsEnd(t *testing.T) {
+	m := newMemory(t, fault{after: 2, bare: true})
+	for r, err := range m.client(t).AppendMany(t.Context(), lines(2)) {
+		if err != nil || r.Receipt.Duplicate != (r.Index == 1) {
+			t.Errorf("event %d: %+v, error %v", r.Index, r.Receipt, err)
+		}
+	}
+	if m.requests != 2 || len(m.order) != 2 {
+		t.Errorf("%d requests, %d stored", m.requests, len(m.order))
+	}
+}

@@ -27,6 +27,8 @@ type fault struct {
 	// after says after how many stored lines the connection is dropped; half: in the middle of the next answer line. 0: never.
 	after int
 	half  bool
+	// bare ends the answer cleanly there instead, but for the line feed.
+	bare bool
 	// busy turns away every line whose number it divides, for the moment.
 	busy int
 }
@@ -118,6 +120,10 @@ func (m *memory) lines(w http.ResponseWriter, body []byte, f fault) {
 			answer = map[string]any{"line": n, "error": e}
 		}
 		text, _ := json.Marshal(answer)
+		if f.after == n && f.bare {
+			w.Write(text)
+			return
+		}
 		if f.after == n {
 			if f.half {
 				w.Write(text[:len(text)-1])
