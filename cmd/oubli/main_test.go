@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 //	serve DIR [ARG…]        starts `oubli serve` on a free port, waits until it listens, and points OUBLI_SERVER and OUBLI_DATA to it
 //	stop                    sends it SIGTERM; it must end with exit code 0
 //	exits N COMMAND [ARG…]  runs a command that must end with the exit code N
+//	counted                 waits until the statistics have counted everything that is stored
 //	capture NAME FIELD      puts a member of the JSON document that the last command printed into the environment; no FIELD: all of the output
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -34,7 +35,7 @@ func TestScripts(t *testing.T) {
 			e.Values[serverKey{}] = new(server)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serve, "stop": stop, "exits": exits, "capture": capture},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serve, "stop": stop, "exits": exits, "capture": capture, "counted": counted},
 	})
 }
 
@@ -139,4 +140,22 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 		text = value
 	}
 	ts.Setenv(args[0], text)
+}
+
+// mostAsked bounds how often counted asks; each time takes a process.
+const mostAsked = 300
+
+func counted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: counted")
+	}
+	for range mostAsked {
+		ts.Check(ts.Exec("oubli", "projections", "status", "--json"))
+		var status struct{ Lag *uint64 }
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &status))
+		if status.Lag != nil && *status.Lag == 0 {
+			return
+		}
+	}
+	ts.Fatalf("the statistics do not follow")
 }

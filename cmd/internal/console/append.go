@@ -216,7 +216,7 @@ func (s *sender) finish() error {
 			code = c
 		}
 	}
-	return exit{code, silent}
+	return exit{code, errSaid}
 }
 
 // String gives the counts for a person.

@@ -52,7 +52,7 @@ func (e *env) main(args []string) int {
 	if err == nil {
 		return code
 	}
-	if !errors.Is(err, silent) {
+	if !errors.Is(err, errSaid) {
 		fmt.Fprintln(e.err, "oubli: "+e.explain(err))
 	}
 	return Code(err)

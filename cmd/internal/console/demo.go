@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os/signal"
+	"syscall"
 
 	"github.com/oubli-store/oubli/cmd/internal/demo"
 	"github.com/oubli-store/oubli/cmd/internal/server"
@@ -30,6 +32,7 @@ func (c demoCmd) Run(e *env) error {
 	if e.JSON {
 		config.Out = io.Discard
 	}
+	signal.Ignore(syscall.SIGPIPE) // whoever stops reading must not leave the temporary server behind
 	facts, err := demo.Run(e.ctx, config)
 	if e.JSON {
 		for _, f := range facts {

@@ -28,8 +28,8 @@ func (e exit) Unwrap() error { return e.error }
 // usage is an error in how the command was called.
 func usage(text string) error { return exit{Usage, errors.New(text)} }
 
-// silent is an exit code for which everything has been said already.
-var silent = errors.New("")
+// errSaid goes with an exit code for which everything has been said already.
+var errSaid = errors.New("")
 
 // Code is the exit code of an error.
 func Code(err error) int {

@@ -25,7 +25,7 @@ func TestCodeOfErrors(t *testing.T) {
 		err  error
 		code int
 	}{
-		{nil, Done}, {errors.New("x"), Failed}, {usage("x"), Usage}, {exit{Gone, silent}, Gone},
+		{nil, Done}, {errors.New("x"), Failed}, {usage("x"), Usage}, {exit{Gone, errSaid}, Gone},
 		{eventstore.ErrErased, Gone}, {eventstore.ErrNotFound, NotFound}, {eventstore.ErrForbidden, Refused}, {eventstore.ErrUnauthenticated, Refused},
 		{eventstore.ErrHold, Refused}, {eventstore.ErrWithheld, Refused}, {eventstore.ErrConsent, Refused}, {eventstore.ErrInvalid, Usage},
 		{eventstore.ErrConflict, Failed}, {eventstore.ErrAmbiguous, Failed}, {eventstore.ErrUnavailable, Failed}, {eventstore.ErrRate, Failed},

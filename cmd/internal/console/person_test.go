@@ -157,7 +157,7 @@ func TestExport(t *testing.T) {
 
 // TestExportInPieces cuts the document between the bytes of its characters.
 func TestExportInPieces(t *testing.T) {
-	const doc = `{"text":"é👩 ‮","more":[1,{"a":null}]}` + "\n"
+	const doc = "{\"text\":\"é\u009b👩 \u202e\",\"more\":[1,{\"a\":null}]}\n"
 	for size := 1; size < 9; size++ {
 		var out strings.Builder
 		if err := copyExport(&out, &pieces{[]byte(doc), size}); err != nil {
