@@ -129,7 +129,7 @@ func ascending(ids ...eventstore.PersonID) []eventstore.PersonID {
 
 func tenants(t *testing.T, s *suite) {
 	ctx := t.Context()
-	if s.Vault.Vault() != s.Vault.Vault() || s.Vault.Vault() == (eventstore.VaultID{}) {
+	if id := s.Vault.Vault(); id == (eventstore.VaultID{}) || s.Vault.Vault() != id {
 		t.Error("a vault has one name")
 	}
 	want(t, "creating it again", s.CreateTenant(ctx, tenantA), eventstore.ErrConflict)

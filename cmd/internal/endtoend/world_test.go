@@ -113,17 +113,6 @@ func (w *world) do(method, path, contentType string, body io.Reader) (int, []byt
 	return answer.StatusCode, b
 }
 
-// get decodes a good answer.
-func get[T any](w *world, path string) (out T) {
-	w.Helper()
-	status, b := w.do(http.MethodGet, path, "", nil)
-	if status != http.StatusOK {
-		w.Fatalf("GET: status %d: %s", status, b)
-	}
-	decode(w, b, &out)
-	return out
-}
-
 // post sends JSON and decodes a good answer.
 func post[T any](w *world, path string, body any) (out T) {
 	w.Helper()
