@@ -64,17 +64,14 @@ func openData(path string) (*dataDir, error) {
 	return d, nil
 }
 
-// minFree is how much room a disk must have for a server to start: with less its databases come to a halt before they can say why.
-const minFree = 64 << 20
-
 // room refuses a disk that is as good as full.
 func room(path string) error {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(path, &st); err != nil {
+	left, err := free(path)
+	if err != nil {
 		return fmt.Errorf("looking at the disk of %s: %w", path, err)
 	}
-	if free := st.Bavail * uint64(st.Bsize); free < minFree {
-		return cannotWrite(path, fmt.Errorf("%w (%d MiB are free, %d are needed)", syscall.ENOSPC, free>>20, minFree>>20))
+	if left < minFree {
+		return cannotWrite(path, fmt.Errorf("%w (%d MiB are free, %d are needed)", syscall.ENOSPC, left>>20, minFree>>20))
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ const (
 )
 
 func (s *Server) openAPI() error {
-	made := api.New(api.Config{Store: api.Over(s.store), Door: s.door, Keys: s.vault, Tokens: s.tokens, Rights: s.rights, Stats: s.figures, Ledger: s.ledger,
+	made := api.New(api.Config{Store: &reserve{Store: api.Over(s.store), path: s.data.path}, Door: s.door, Keys: s.vault, Tokens: s.tokens, Rights: s.rights, Stats: s.figures, Ledger: s.ledger,
 		Settings: s.settings, Tenants: s, Tree: s.vault.Status, Ready: s.ready, Log: s.c.Log, Now: s.c.Now, Registry: s.registry, Version: s.c.Version})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,8 +92,8 @@ func (s *Server) ready(ctx context.Context) (out []api.Reason) {
 	if !s.conn.IsConnected() {
 		out = append(out, api.Reason{Part: "nats", Why: "there is no connection to NATS; events cannot be stored until it is back"})
 	}
-	if room(s.data.path) != nil {
-		out = append(out, api.Reason{Part: "disk", Why: "the disk of the data directory is as good as full: make room"})
+	if left, err := free(s.data.path); err != nil || left < appendFree {
+		out = append(out, api.Reason{Part: "disk", Why: "the disk of the data directory is as good as full: make room; events are refused until then, reading and erasing go on"})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

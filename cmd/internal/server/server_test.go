@@ -260,6 +260,44 @@ func TestDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = begin(t, config(data))
-	w.says(w.admin2(), "alice@example.com", "hello")
+	person := w.says(w.admin2(), "alice@example.com", "hello")
+	w.fillDisk(dir)
+	event := `{"identity":{"namespace":"email","id":"alice@example.com"},"conversation":"c","type":"message","author":"user","bot":"b","text":"more"}`
+	w.eventually("events are refused", func() bool {
+		status, answer := w.ask("POST", "/v1/events", w.admin, event)
+		return status == 503 && strings.Contains(answer, "disk")
+	})
+	if status, answer := w.ask("POST", "/v1/persons/"+person+"/erase", w.admin, `{"reason":"person-request"}`); status != 200 || !strings.Contains(answer, "shredded") {
+		t.Errorf("an erasure on a full disk: %d %s", status, answer)
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("events are taken again", func() bool {
+		status, _ := w.ask("POST", "/v1/events", w.admin, event)
+		return status == 201
+	})
 	w.end()
+}
+
+// fillDisk leaves so little room on a disk that no event is taken.
+func (w *world) fillDisk(dir string) {
+	w.Helper()
+	left, err := free(dir)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, left-minFree), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// eventually asks until the answer is yes; a look at the disk holds for a short while.
+func (w *world) eventually(what string, yes func() bool) {
+	w.Helper()
+	for end := time.Now().Add(20 * freeFor); !yes(); {
+		if time.Now().After(end) {
+			w.Fatalf("not in time: %s", what)
+		}
+	}
 }
