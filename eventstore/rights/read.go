@@ -192,11 +192,11 @@ func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor
 		if err != nil {
 			return Preview{}, err
 		}
-		if p.First.IsZero() || e.Received.Before(p.First) {
-			p.First = e.Received
+		if p.First.IsZero() || e.Event.Time.Before(p.First) {
+			p.First = e.Event.Time
 		}
-		if e.Received.After(p.Last) {
-			p.Last = e.Received
+		if e.Event.Time.After(p.Last) {
+			p.Last = e.Event.Time
 		}
 		channels.add(e.Event.Channel)
 	}

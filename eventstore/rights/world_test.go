@@ -250,6 +250,9 @@ func (s *stream) read(ctx context.Context, t eventstore.TenantID, person eventst
 			if err := json.Unmarshal(b, &e.Event); err != nil {
 				return nil, err
 			}
+			if e.Event.Time.IsZero() {
+				e.Event.Time = e.Received
+			}
 			out = append(out, e)
 		}
 	}

@@ -15,10 +15,14 @@ import (
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
 
+var errEveryRole = eventstore.Refuse(eventstore.KindConflict, "",
+	"the admin token was made without --production and holds every role; start without --production, revoke it (oubli token revoke), move admin.token away, and start again")
+
 // EnsureAdmin makes sure that the instance has an admin token in the default tenant and returns it; created says that the file at path is
 // new. Without production the token has every role in default and speaks for any bot; with production only admin.
 //
-// Nothing is done when an instance token that is still accepted exists, whatever became of the file. Otherwise the file is written first
+// Nothing is done when an instance token that is still accepted exists, whatever became of the file; with production it must not have more
+// than the role admin (ErrConflict). Otherwise the file is written first
 // (whole, mode 0600, never over another), then the row; so a crash in between leaves a file whose row the next start writes. A file that is there but
 // cannot be used so (damaged, readable by others, revoked, expired) is refused with ErrConflict and left alone.
 func (a *Tokens) EnsureAdmin(ctx context.Context, path string, production bool) (t Token, created bool, err error) {
@@ -27,9 +31,13 @@ func (a *Tokens) EnsureAdmin(ctx context.Context, path string, production bool) 
 		return Token{}, false, err
 	}
 	for _, t := range tokens {
-		if t.Instance && t.live(a.now()) {
-			return t, false, nil
+		if !t.Instance || !t.live(a.now()) {
+			continue
 		}
+		if production && len(t.Roles) > 1 {
+			return Token{}, false, errEveryRole
+		}
+		return t, false, nil
 	}
 	ask := Token{Roles: Roles(), Instance: true}
 	if production {

@@ -49,6 +49,26 @@ func TestEnsureAdmin(t *testing.T) {
 	}
 }
 
+// TestEnsureAdminOfEveryRole: a token made without --production does not live on with it; once it is revoked and its file is gone, another is made.
+func TestEnsureAdminOfEveryRole(t *testing.T) {
+	a, _, _ := start(t)
+	path := filepath.Join(t.TempDir(), "admin.token")
+	made, _, err := a.EnsureAdmin(t.Context(), path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.EnsureAdmin(t.Context(), path, true); !errors.Is(err, eventstore.ErrConflict) {
+		t.Errorf("with production: %v, want ErrConflict", err)
+	}
+	if err := errors.Join(a.Revoke(t.Context(), eventstore.DefaultTenant, made.ID), os.Remove(path)); err != nil {
+		t.Fatal(err)
+	}
+	other, created, err := a.EnsureAdmin(t.Context(), path, true)
+	if err != nil || !created || other.ID == made.ID || len(other.Roles) != 1 {
+		t.Errorf("after it was revoked: %+v, %v, %v", other, created, err)
+	}
+}
+
 // A crash between the file and the row leaves a file whose row the next start writes.
 func TestEnsureAdminAfterCrash(t *testing.T) {
 	a, m, _ := start(t)
