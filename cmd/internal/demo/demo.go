@@ -54,7 +54,7 @@ type Fact struct {
 const (
 	defaultEvents = 20_000
 	seed          = 1978
-	days          = 30
+	days          = 10
 )
 
 // run is one demo under way.
