@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -343,6 +344,41 @@ func FuzzParseEvent(f *testing.F) {
 		}
 		if err != nil || !reflect.DeepEqual(e, again) {
 			t.Fatalf("%s does not come back: %v", out, err)
+		}
+	})
+}
+
+// FuzzReadEvents: whatever the bytes, each line that is not empty has one result, in order, and it is what ParseEvent says of that line.
+func FuzzReadEvents(f *testing.F) {
+	good := `{"type":"custom","conversation":"c"}`
+	for _, seed := range []string{good, good + "\n", "\n\n" + good + "\r\n\n{}\n" + good, "\xff\n" + good, "{\n}\n", "\x00", `{"type":"custom"` + "\n" + good} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		lines := bytes.Split(b, []byte("\n"))
+		last := 0
+		for l, err := range ReadEvents(bytes.NewReader(b), 0) {
+			if err != nil {
+				t.Fatalf("a reader that does not fail: %v", err)
+			}
+			if l.Number <= last || l.Number > len(lines) {
+				t.Fatalf("line %d of %d follows line %d", l.Number, len(lines), last)
+			}
+			for _, skipped := range lines[last : l.Number-1] {
+				if len(bytes.TrimSpace(skipped)) > 0 {
+					t.Fatalf("a line before line %d has no result: %q", l.Number, skipped)
+				}
+			}
+			last = l.Number
+			want, wantErr := ParseEvent(lines[l.Number-1])
+			if (wantErr == nil) != (l.Err == nil) || l.Err == nil && !reflect.DeepEqual(want, l.Event) {
+				t.Fatalf("line %d: %v, alone: %v", l.Number, l.Err, wantErr)
+			}
+		}
+		for _, skipped := range lines[last:] {
+			if len(bytes.TrimSpace(skipped)) > 0 {
+				t.Fatalf("a line behind line %d has no result: %q", last, skipped)
+			}
 		}
 	})
 }
