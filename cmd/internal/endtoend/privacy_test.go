@@ -268,8 +268,12 @@ func (w *world) subjectsAndHeaders(n needles) {
 		w.Fatal(err)
 	}
 	total := 0
-	infos := js.ListStreams(w.Context())
-	for info := range infos.Info() {
+	list := js.ListStreams(w.Context())
+	var infos []*jetstream.StreamInfo
+	for info := range list.Info() {
+		infos = append(infos, info)
+	}
+	for _, info := range infos {
 		settings, err := json.Marshal(info)
 		if err != nil {
 			w.Fatal(err)
@@ -289,8 +293,8 @@ func (w *world) subjectsAndHeaders(n needles) {
 			}
 		}
 	}
-	if infos.Err() != nil || total < 2000 {
-		w.Errorf("%d messages were searched: %v", total, infos.Err())
+	if list.Err() != nil || total < 2000 {
+		w.Errorf("%d messages were searched: %v", total, list.Err())
 	}
 }
 
