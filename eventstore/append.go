@@ -142,7 +142,7 @@ func (f *flight) takeOff(ctx context.Context, a Arrival) (Ticket, error) {
 }
 
 // rowOf is the idempotency row of a key: the prefix of all of the person's rows, and the mark of bot and key.
-func rowOf(gate Gate, bot BotID, key string) (row [8 + MarkSize]byte, err error) {
+func rowOf(gate Gate, bot BotID, key string) (row Row, err error) {
 	prefix, err := gate.Mark(MarkRow)
 	if err != nil {
 		return row, err

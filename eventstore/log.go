@@ -13,8 +13,8 @@ import (
 type Log interface {
 	// Open makes ready the streams of a tenant, creating them if create is set and there are none. It compares what is stored with what was
 	// acknowledged and refuses what does not fit: ErrDamaged, naming the damage. opens is asked of events that are stored but were never
-	// journalled (after a crash): those it accepts are kept. Messages are kept or refused, never dropped.
-	Open(ctx context.Context, tenant TenantID, vault VaultID, create bool, opens func(context.Context, Stored) error) error
+	// journalled (after a crash): those it accepts are kept, under the row that it gives back. Messages are kept or refused, never dropped.
+	Open(ctx context.Context, tenant TenantID, vault VaultID, create bool, opens func(context.Context, Stored) (Row, error)) error
 	// Submit hands over one sealed event. The order of calls for one person is the order of their sequences. It blocks while the
 	// queue is full, until ctx ends. The error is ErrUnavailable when nothing was taken.
 	Submit(ctx context.Context, tenant TenantID, m Message) (Ticket, error)
@@ -44,13 +44,16 @@ type Message struct {
 	// Person is the person it belongs to; the zero value means a control message (subject ctl.<tenant>).
 	Person   PersonID
 	Envelope envelope.Envelope
-	// Row is the idempotency row: 8 bytes prefix and a mark. Zero: none.
-	Row [8 + MarkSize]byte
+	// Row is the idempotency row. Zero: none.
+	Row Row
 	// Expected, if set, is the last sequence that the person must have (0: none), decided in the writer's loop.
 	Expected *uint64
 	// Journalled asks to be answered once the journal has it, although the stream may get it later: for what must go on during an outage.
 	Journalled bool
 }
+
+// Row is an idempotency row: the 8 bytes that all rows of a person begin with, and the mark of bot and key.
+type Row = [8 + MarkSize]byte
 
 // Ticket is a submitted message that awaits its answer.
 type Ticket interface {

@@ -63,7 +63,7 @@ type Recorded struct {
 // Open makes a tenant ready: the log is compared with what was acknowledged (see [Log.Open]) and owed person events are sent.
 // It must be called once for each tenant before anything else.
 func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
-	err := s.c.Log.Open(ctx, tenant, s.c.Keys.Vault(), create, func(ctx context.Context, m Stored) error {
+	err := s.c.Log.Open(ctx, tenant, s.c.Keys.Vault(), create, func(ctx context.Context, m Stored) (Row, error) {
 		return s.belongs(ctx, tenant, m)
 	})
 	if err != nil {
@@ -72,25 +72,35 @@ func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
 	return s.sendOwed(ctx, tenant)
 }
 
-// belongs accepts what this vault sealed. What it can no longer open, because its person is being or was erased or because its month is
-// over, it knows to be its own.
-func (s *Store) belongs(ctx context.Context, tenant TenantID, m Stored) error {
+// belongs accepts what this vault sealed, and gives the idempotency row that it was sent under, so that a retry finds it. What the vault can
+// no longer open, because its person is being or was erased or because its month is over, it knows to be its own; that has no row.
+func (s *Store) belongs(ctx context.Context, tenant TenantID, m Stored) (Row, error) {
 	if m.Person.IsZero() {
 		_, err := s.openChange(ctx, tenant, m)
-		return err
+		return Row{}, err
 	}
 	gate, err := s.c.Keys.Gate(ctx, tenant, m.Person)
+	var row Row
 	if err == nil {
 		defer gate.Release()
-		_, err = s.open(ctx, tenant, gate, m)
+		row, err = s.rowOfStored(ctx, tenant, gate, m)
 	}
 	switch {
 	case errors.Is(err, ErrFenced), errors.Is(err, ErrErased):
-		return nil
+		return Row{}, nil
 	case errors.Is(err, ErrNotFound):
-		return ErrDamaged
+		return Row{}, ErrDamaged
 	}
-	return err
+	return row, err
+}
+
+// rowOfStored computes a stored event's row anew, from the key inside it.
+func (s *Store) rowOfStored(ctx context.Context, tenant TenantID, gate Gate, m Stored) (Row, error) {
+	r, err := s.recorded(ctx, tenant, gate, m)
+	if err != nil || r.Event.Key == "" {
+		return Row{}, err
+	}
+	return rowOf(gate, r.Event.Bot, r.Event.Key)
 }
 
 // Committed and Await are those of the [Log].

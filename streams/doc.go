@@ -41,13 +41,12 @@
 //	3. the watermark's event stands where it was; the stream holds as many messages as it must
 //	4. the stream's last message is the one that the journal has there
 //	5. stream shorter than the journal: the rest is published again under the same sequences, if the journal has all of it
-//	6. stream longer, by at most one group: each message must open under the vault; it is taken into the journal
+//	6. stream longer, by at most one group: each message must open under the vault; it is taken into the journal,
+//	   under the row that its caller sent, so that a retry settles what was uncertain
 //	7. messages that were to be removed and are there again are removed again
 //
 // # Not guaranteed
 //
-//   - Rows of messages that are taken in at step 6 are lost: their callers were told ErrUncertain, and a retry is stored beside them. It
-//     takes a power failure between JetStream's write-out and the sync of the journal, which was written first.
 //   - A log/ and a stream that were rolled back together are not noticed here.
 //   - With an external server a message counts as safe after [Config.Settle]; the server's sync interval is not checked.
 package streams

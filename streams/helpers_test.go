@@ -95,9 +95,9 @@ func (r *room) restart() {
 	r.openLog()
 }
 
-func yes(context.Context, eventstore.Stored) error { return nil }
-func no(context.Context, eventstore.Stored) error {
-	return fmt.Errorf("it does not open")
+func yes(context.Context, eventstore.Stored) (eventstore.Row, error) { return row{}, nil }
+func no(context.Context, eventstore.Stored) (eventstore.Row, error) {
+	return row{}, fmt.Errorf("it does not open")
 }
 
 func (r *room) openTenant() {

@@ -12,20 +12,20 @@ import (
 	"github.com/oubli-store/oubli/streams/journal"
 )
 
-// opens is asked of messages that are in the stream and not in the journal.
-type opens func(context.Context, message) error
+// opens is asked of messages that are in the stream and not in the journal; it gives the row of each.
+type opens func(context.Context, message) (row, error)
 
 // Open implements [eventstore.Log]. To open an open tenant again does nothing.
 func (s *Streams) Open(ctx context.Context, tenant eventstore.TenantID, vault eventstore.VaultID, create bool,
-	accept func(context.Context, eventstore.Stored) error) error {
+	accept func(context.Context, eventstore.Stored) (eventstore.Row, error)) error {
 	sp := convSpec(tenant)
-	return s.open(ctx, sp, vault, create, func(ctx context.Context, m message) error {
+	return s.open(ctx, sp, vault, create, func(ctx context.Context, m message) (row, error) {
 		st, err := sp.stored(m)
 		if err != nil {
-			return err
+			return row{}, err
 		}
 		if accept == nil {
-			return errors.New("nobody can open it")
+			return row{}, errors.New("nobody can open it")
 		}
 		return accept(ctx, st)
 	})
@@ -223,25 +223,31 @@ func monthOf(data []byte) uint16 {
 	return e.Month
 }
 
-// adopt takes messages into the journal that reached the stream although their group did not reach the journal. Their callers were not told
-// yes. All are kept or all refused.
+// adopt takes messages into the journal that reached the stream although their group did not reach the journal, each under the row that it was
+// sent with, so that a retry finds it. Their callers were not told yes. All are kept or all refused.
 func (w *writer) adopt(ctx context.Context, last uint64, accept opens) error {
-	g := journal.Group{First: w.journalled + 1}
+	p := &plan{group: journal.Group{First: w.journalled + 1}}
+	g := &p.group
 	var bad error
 	err := w.remote.each(ctx, ">", g.First, last, func(m message) bool {
 		owner, ours := w.spec.owner(m.subject)
+		e := journal.Entry{Person: owner, Data: m.data}
 		switch {
 		case m.sequence != g.First+uint64(len(g.Entries)):
 			bad = damaged("the message %d of the stream %s is missing", g.First+uint64(len(g.Entries)), w.spec.stream())
 		case !ours:
 			bad = damaged("the message %d of the stream %s was not written here", m.sequence, w.spec.stream())
 		default:
-			if err := accept(ctx, m); err != nil {
+			var err error
+			if e.Row, err = accept(ctx, m); err == nil {
+				err = w.newRow(p, &e, m.sequence)
+			}
+			if err != nil {
 				bad = fmt.Errorf("%w: the message %d of the stream %s is not in the journal and was refused: %w",
 					eventstore.ErrDamaged, m.sequence, w.spec.stream(), err)
 			}
 		}
-		g.Entries = append(g.Entries, journal.Entry{Person: owner, Data: m.data})
+		g.Entries = append(g.Entries, e)
 		return bad == nil
 	})
 	switch {
@@ -251,13 +257,30 @@ func (w *writer) adopt(ctx context.Context, last uint64, accept opens) error {
 		return damaged("the messages %d to %d of the stream %s are missing", g.Last()+1, last, w.spec.stream())
 	}
 	w.s.c.Logger.Warn("the stream was ahead of its journal; its messages were taken in", "stream", w.spec.stream(), "messages", len(g.Entries))
-	w.orphan = &plan{group: g}
+	w.orphan = p
 	if err := w.repair(); err != nil {
 		return err
 	}
 	w.settlePending()
 	w.published = w.journalled
 	w.advance()
+	return nil
+}
+
+// newRow plans the row of an entry. A row that is there already keeps its message: the entry then has none.
+func (w *writer) newRow(p *plan, e *journal.Entry, sequence uint64) error {
+	if e.Row == (row{}) {
+		return nil
+	}
+	at, err := w.s.index.row(w.spec.tenant, &e.Row)
+	if err != nil {
+		return err
+	}
+	if at != 0 || slices.ContainsFunc(p.rows, func(r rowAt) bool { return r.row == e.Row }) {
+		e.Row = row{}
+		return nil
+	}
+	p.rows = append(p.rows, rowAt{e.Row, sequence, monthOf(e.Data)})
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (s *Streams) OpenRecords(ctx context.Context, tenant eventstore.TenantID, s
 	if err != nil {
 		return err
 	}
-	return s.open(ctx, sp, vault, create, func(context.Context, message) error { return nil })
+	return s.open(ctx, sp, vault, create, func(context.Context, message) (row, error) { return row{}, nil })
 }
 
 // AppendRecord implements [eventstore.Records].

@@ -263,6 +263,7 @@ func TestStreamAheadOfJournal(t *testing.T) {
 		r.fill(5)
 		r.closeLog()
 		m := newMessage(t, newPerson(t), 100)
+		m.Row = newRow()
 		if _, err := r.js().Publish(context.Background(), convSpec(tenant).person(m.Person), m.Envelope.Append(nil)); err != nil {
 			t.Fatal(err)
 		}
@@ -271,20 +272,31 @@ func TestStreamAheadOfJournal(t *testing.T) {
 	}
 	r, m := ahead(t)
 	asked := 0
-	err := r.s.Open(context.Background(), tenant, vault, false, func(_ context.Context, st eventstore.Stored) error {
+	err := r.s.Open(context.Background(), tenant, vault, false, func(_ context.Context, st eventstore.Stored) (eventstore.Row, error) {
 		asked++
 		if st.Sequence != 6 || st.Envelope.Event != m.Envelope.Event {
 			t.Errorf("asked for %+v", st)
 		}
-		return nil
+		return m.Row, nil
 	})
 	if err != nil || asked != 1 || len(r.read(m.Person, 0)) != 1 {
 		t.Fatalf("%v, asked %d times", err, asked)
 	}
+	settled := func() {
+		t.Helper()
+		if got := r.append(m); !got.Duplicate || got.Sequence != 6 {
+			t.Fatalf("the retry of what was uncertain: %+v", got)
+		}
+		if n := len(r.read(m.Person, 0)); n != 1 {
+			t.Fatalf("it is stored %d times", n)
+		}
+	}
+	settled()
 	r.restart() // it is journalled now: nobody is asked
 	if err := r.s.Open(context.Background(), tenant, vault, false, no); err != nil {
 		t.Fatal(err)
 	}
+	settled()
 	r, _ = ahead(t)
 	if err := r.s.Open(context.Background(), tenant, vault, false, no); !errors.Is(err, eventstore.ErrDamaged) {
 		t.Fatalf("a message that does not open: %v", err)

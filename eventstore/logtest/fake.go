@@ -105,11 +105,12 @@ func (f *Fake) Damage(tenant eventstore.TenantID, sequence uint64) {
 	m.Envelope.Ciphertext[len(m.Envelope.Ciphertext)/2] ^= 1
 }
 
-// Stray stores a message without a journal entry, as a crash does. The next Open asks for it.
+// Stray stores a message without a journal entry, as a crash does: without its row. The next Open asks for it, and for the row.
 func (f *Fake) Stray(tenant eventstore.TenantID, m eventstore.Message) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := f.tenants[tenant]
+	m.Row = row{}
 	s := f.store(t, m)
 	s.stray = true
 	t.open = false
@@ -117,7 +118,7 @@ func (f *Fake) Stray(tenant eventstore.TenantID, m eventstore.Message) uint64 {
 }
 
 // Open implements [eventstore.Log].
-func (f *Fake) Open(ctx context.Context, id eventstore.TenantID, vault eventstore.VaultID, create bool, opens func(context.Context, eventstore.Stored) error) error {
+func (f *Fake) Open(ctx context.Context, id eventstore.TenantID, vault eventstore.VaultID, create bool, opens func(context.Context, eventstore.Stored) (eventstore.Row, error)) error {
 	f.mu.Lock()
 	t := f.tenants[id]
 	switch {
@@ -139,16 +140,21 @@ func (f *Fake) Open(ctx context.Context, id eventstore.TenantID, vault eventstor
 	}
 	f.mu.Unlock()
 
-	for _, m := range strays { // unlocked: opens may read
-		if err := opens(ctx, m.Stored); err != nil {
+	given := make([]row, len(strays))
+	for i, m := range strays { // unlocked: opens may read
+		var err error
+		if given[i], err = opens(ctx, m.Stored); err != nil {
 			return err
 		}
 	}
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, m := range strays {
+	for i, m := range strays {
 		m.stray = false
+		if _, there := t.rows[given[i]]; !there && given[i] != (row{}) {
+			t.rows[given[i]] = m.Sequence
+		}
 	}
 	t.open = true
 	f.commit(t)

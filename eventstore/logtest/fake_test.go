@@ -20,7 +20,7 @@ func TestFake(t *testing.T) {
 
 func TestFakeOutage(t *testing.T) {
 	f := logtest.New()
-	accept := func(context.Context, eventstore.Stored) error { return nil }
+	accept := func(context.Context, eventstore.Stored) (eventstore.Row, error) { return eventstore.Row{}, nil }
 	if err := f.Open(t.Context(), "alpha", eventstore.VaultID{}, true, accept); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 
 // Opener makes a log in a place of its own. reopen closes the log given before and opens the same place again; it is nil for a log
 // that does not outlive its process.
+//
+// If l has a method Stray, as [Fake.Stray], the suite also has it open with messages that a crash left without a journal entry.
 type Opener func(t *testing.T) (l Log, reopen func(t *testing.T) Log)
 
 const tenantA, tenantB = eventstore.TenantID("alpha"), eventstore.TenantID("beta")
@@ -41,6 +43,7 @@ func Run(t *testing.T, open Opener) {
 		{"Context", contexts},
 		{"Records", recordRules},
 		{"Reopen", reopening},
+		{"Strays", strays},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, reopen := open(t)
@@ -63,7 +66,7 @@ func (s *suite) open(t *testing.T, tenant eventstore.TenantID) {
 	}
 }
 
-func accept(context.Context, eventstore.Stored) error { return nil }
+func accept(context.Context, eventstore.Stored) (eventstore.Row, error) { return row{}, nil }
 
 func newPerson(t *testing.T) eventstore.PersonID {
 	t.Helper()

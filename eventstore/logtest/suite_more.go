@@ -176,7 +176,7 @@ func reopening(t *testing.T, s *suite) {
 
 	s.Log = s.reopen(t)
 	asked := 0
-	err := s.Open(t.Context(), tenantA, vault, false, func(context.Context, eventstore.Stored) error { asked++; return nil })
+	err := s.Open(t.Context(), tenantA, vault, false, func(context.Context, eventstore.Stored) (row, error) { asked++; return row{}, nil })
 	if err != nil || asked != 0 {
 		t.Fatalf("Open again: %v, asked for %d journalled events", err, asked)
 	}
@@ -195,5 +195,66 @@ func reopening(t *testing.T, s *suite) {
 	}
 	if n, err := s.AppendRecord(t.Context(), tenantA, eventstore.RecordsLedger, []byte("entry")); n != 2 || err != nil {
 		t.Errorf("AppendRecord: %d, %v", n, err)
+	}
+}
+
+// strays: what the stream has and the journal does not is kept under the row that opens gives; a row that is there keeps its message.
+func strays(t *testing.T, s *suite) {
+	log, can := s.Log.(interface {
+		Stray(eventstore.TenantID, eventstore.Message) uint64
+	})
+	if !can {
+		t.Skip("this log cannot be left with strays")
+	}
+	alice := newPerson(t)
+	first := newMessage(t, alice, "one")
+	first.Row = row{1, 8: 1}
+	s.append(t, tenantA, first)
+	var sent []eventstore.Message
+	var at []uint64
+	for n := range byte(4) {
+		m := newMessage(t, alice, fmt.Sprint("stray ", n))
+		m.Row = row{1, 8: 1 + n} // the first has the row of a message that is there, the last the one of its neighbour
+		if n == 3 {
+			m.Row = row{1, 8: 3}
+		}
+		at = append(at, log.Stray(tenantA, m))
+		sent = append(sent, m)
+	}
+	if s.reopen != nil {
+		s.Log = s.reopen(t)
+	}
+	open := func(opens func(context.Context, eventstore.Stored) (row, error)) error {
+		return s.Open(t.Context(), tenantA, vault, false, opens)
+	}
+	err := open(func(context.Context, eventstore.Stored) (row, error) { return row{}, eventstore.ErrDamaged })
+	want(t, "strays that do not open", err, eventstore.ErrDamaged)
+	err = open(func(_ context.Context, m eventstore.Stored) (row, error) {
+		for i := range sent {
+			if sent[i].Envelope.Event == m.Envelope.Event && at[i] == m.Sequence {
+				return sent[i].Row, nil
+			}
+		}
+		return row{}, eventstore.ErrDamaged
+	})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	settled := func() {
+		t.Helper()
+		for i, sequence := range []uint64{1, at[1], at[2], at[2]} {
+			if a := s.append(t, tenantA, sent[i]); !a.Duplicate || a.Sequence != sequence {
+				t.Errorf("stray %d sent again: %+v, want a duplicate at %d", i, a, sequence)
+			}
+		}
+		same(t, "Read", texts(collect(t, s.Read(t.Context(), tenantA, alice, 0))), []string{"one", "stray 0", "stray 1", "stray 2", "stray 3"})
+	}
+	settled()
+	if s.reopen != nil {
+		s.Log = s.reopen(t)
+		if err := open(func(context.Context, eventstore.Stored) (row, error) { return row{}, eventstore.ErrDamaged }); err != nil {
+			t.Fatalf("Open again: %v", err) // nobody is asked again
+		}
+		settled()
 	}
 }

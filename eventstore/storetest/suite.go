@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) Parts) {
 		{"RemovedWhileRead", removedWhileRead},
 		{"FenceRace", fenceRace},
 		{"Changes", changes},
+		{"Crashed", crashed},
 		{"Model", model},
 	} {
 		t.Run(c.name, func(t *testing.T) {
