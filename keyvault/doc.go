@@ -54,8 +54,17 @@
 // For 24 hours an event of an erased handle that is older than the erasure is refused. Its mark is a hash under a key that lives for one hour of
 // erasures and is shredded, with a new root, within the hour after the last of them ended.
 //
+// # A start and a stop
+//
+// A tenant's root key is drawn anew, over the same tree, when the vault opens, when it closes, and in the minute after persons came in. So the register
+// opens no older copy of the database, though nobody was erased in between, and no database whose log lost its end at a clean stop: [Open] answers
+// ErrDamaged.
+//
+// A first contact is applied under its locks and synced behind them. Until it is synced nobody is given a gate of that person.
+//
 // # Not guaranteed
 //
 // A fence and a tombstone name a person id in clear, as the stream does. Deleting a meta row is no erasure: an old copy of the vault and the
-// present keys open it. What the positions of the tries tell is said in package tree.
+// present keys open it. A database that is put back to a copy of the same minute, or together with its register, is not noticed here. What the
+// positions of the tries tell is said in package tree.
 package keyvault

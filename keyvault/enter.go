@@ -124,6 +124,9 @@ func (t *tenant) tied(a eventstore.Arrival, g *gate) (*eventstore.Entered, error
 	}
 	t.split(done.full)
 	if g == nil {
+		g = done.gate
+	}
+	if g == nil {
 		if g, err = t.acquire(done.person); err != nil {
 			return nil, t.staleIfErased(err)
 		}

@@ -28,6 +28,9 @@ type opened struct {
 	idle       chan struct{} // closed when the last holder leaves, if a fence waits
 	prev, next *opened
 
+	// unsynced, of a person who was just minted, is closed when the record is durable or the vault has stopped. Nobody is given a gate before.
+	unsynced chan struct{}
+
 	use  sync.RWMutex
 	rec  *record
 	keys map[eventstore.KeyMonth]tink.AEAD
@@ -44,6 +47,9 @@ func (o *opened) kill(why error) {
 	}
 	o.dead = why
 }
+
+// settle lets those go on who wait for a minted person.
+func (o *opened) settle() { close(o.unsynced) }
 
 // update gives o a changed record; the lock on its leaf is held.
 func (o *opened) update(r *record) {
@@ -327,6 +333,19 @@ func (g *gates) put(t *tenant, id eventstore.PersonID, r *record) *gate {
 		s.evict(g.limit)
 	}
 	o.holders++
+	return &gate{o: o}
+}
+
+// mint adds a person who was just minted; whoever wants a gate of theirs waits until it settles.
+func (g *gates) mint(t *tenant, id eventstore.PersonID, r *record) *gate {
+	k := gateKey{t.index, id}
+	s := g.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &opened{t: t, person: id, rec: r, holders: 1, unsynced: make(chan struct{})}
+	s.m[k] = o
+	s.front(o)
+	s.evict(g.limit)
 	return &gate{o: o}
 }
 

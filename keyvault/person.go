@@ -149,8 +149,10 @@ func (t *tenant) acquire(id eventstore.PersonID) (*gate, error) {
 	if err := t.v.ready(); err != nil {
 		return nil, err
 	}
-	if g, err := t.v.gates.get(gateKey{t.index, id}); g != nil || err != nil {
-		return g, err
+	if g, err := t.v.gates.get(gateKey{t.index, id}); err != nil {
+		return nil, err
+	} else if g != nil {
+		return t.settled(g)
 	}
 	if err := t.enterShared(); err != nil {
 		return nil, err
@@ -166,6 +168,19 @@ func (t *tenant) acquire(id eventstore.PersonID) (*gate, error) {
 		return nil, err
 	}
 	return t.v.gates.put(t, id, r), nil
+}
+
+// settled waits until the person of a gate is durable.
+func (t *tenant) settled(g *gate) (*gate, error) {
+	if g.o.unsynced == nil {
+		return g, nil
+	}
+	<-g.o.unsynced
+	if err := t.v.ready(); err != nil {
+		g.Release()
+		return nil, err
+	}
+	return g, nil
 }
 
 // Gate implements [eventstore.Keys].

@@ -57,6 +57,14 @@ func (v *Vault) openTenants(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, t := range v.tenants {
+		if t.gone != nil {
+			continue
+		}
+		if err := t.renew(ctx); err != nil {
+			return fmt.Errorf("vault: tenant %s: renewing its root: %w", t.id, err)
+		}
+	}
 	return nil
 }
 

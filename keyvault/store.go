@@ -125,7 +125,20 @@ func (q quiet) Fatalf(format string, args ...any) {
 }
 
 // commit commits a batch. When it fails nobody knows whether the batch is stored, and the vault stops.
-func (v *Vault) commit(b batch, o *pebble.WriteOptions) (err error) {
+func (v *Vault) commit(b batch, o *pebble.WriteOptions) error {
+	return v.attempt(func() error { return b.Commit(o) })
+}
+
+// apply is commit up to where the batch is seen by all and stands in the log; [Vault.syncWait] must follow.
+func (v *Vault) apply(b batch) error {
+	return v.attempt(func() error { return v.db.ApplyNoSyncWait(b.Batch, pebble.Sync) })
+}
+
+// syncWait waits until an applied batch, and with it everything before it in the log, is synced.
+func (v *Vault) syncWait(b batch) error { return v.attempt(b.SyncWait) }
+
+// attempt stops the vault when a write fails.
+func (v *Vault) attempt(write func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			f, ok := r.(fatal)
@@ -135,7 +148,7 @@ func (v *Vault) commit(b batch, o *pebble.WriteOptions) (err error) {
 			err = v.fail(f)
 		}
 	}()
-	if err := b.Commit(o); err != nil {
+	if err := write(); err != nil {
 		return v.fail(err)
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
-	"maps"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,6 +47,7 @@ type tenant struct {
 	owed    lastOwed
 	shreds  shredQueue
 	count   atomic.Int64
+	minted  atomic.Bool // since the root was renewed
 	refused refusals
 }
 
@@ -291,47 +292,66 @@ func newPRF(key secret.Bytes, label string) hash.Hash {
 	return h
 }
 
-// handles is a tenant's bounded cache of resolved handles.
+// handles is a tenant's bounded cache of resolved handles, in shards so that first contacts do not meet there.
 type handles struct {
-	mu    sync.RWMutex
-	m     map[string]eventstore.PersonID
-	limit int
+	seed   maphash.Seed
+	shards [handleShards]handleShard
+	limit  int
+}
+
+const handleShards = 64
+
+type handleShard struct {
+	mu sync.RWMutex
+	m  map[string]eventstore.PersonID
 }
 
 func newHandles(size int) *handles {
 	if size <= 0 {
 		size = defaultCacheSize
 	}
-	return &handles{m: map[string]eventstore.PersonID{}, limit: size}
+	h := &handles{seed: maphash.MakeSeed(), limit: max(1, size/handleShards)}
+	h.clear()
+	return h
+}
+
+func (h *handles) shard(handle string) *handleShard {
+	return &h.shards[maphash.String(h.seed, handle)%handleShards]
 }
 
 func (h *handles) get(handle string) (eventstore.PersonID, bool) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	id, ok := h.m[handle]
+	s := h.shard(handle)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	id, ok := s.m[handle]
 	return id, ok
 }
 
 func (h *handles) put(handle string, id eventstore.PersonID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for old := range maps.Keys(h.m) {
-		if len(h.m) < h.limit {
+	s := h.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for old := range s.m {
+		if len(s.m) < h.limit {
 			break
 		}
-		delete(h.m, old)
+		delete(s.m, old)
 	}
-	h.m[handle] = id
+	s.m[handle] = id
 }
 
 func (h *handles) drop(handle string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.m, handle)
+	s := h.shard(handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, handle)
 }
 
 func (h *handles) clear() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	clear(h.m)
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.mu.Lock()
+		s.m = map[string]eventstore.PersonID{}
+		s.mu.Unlock()
+	}
 }

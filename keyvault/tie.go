@@ -2,6 +2,8 @@ package keyvault
 
 import (
 	"encoding/binary"
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -21,6 +23,9 @@ type tie struct {
 	added map[string]eventstore.PersonID
 	owed  []eventstore.Owed
 	full  fullBuckets
+	// unsynced is a first contact's batch, in the log and not synced yet; gate is the minted person's.
+	unsynced *batch
+	gate     *gate
 
 	person    eventstore.PersonID
 	minted    bool
@@ -30,6 +35,22 @@ type tie struct {
 
 // tie resolves all handles of an arrival under their locks and writes what is new. mint says that a stranger may be minted.
 func (t *tenant) tie(a eventstore.Arrival, mint bool) (*tie, error) {
+	d, err := t.tieLocked(a, mint)
+	if err != nil || d.unsynced == nil {
+		return d, err
+	}
+	defer t.v.syncing.Done()
+	defer d.unsynced.Close()
+	err = t.v.syncWait(*d.unsynced)
+	d.gate.o.settle()
+	if err != nil {
+		d.gate.Release()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (t *tenant) tieLocked(a eventstore.Arrival, mint bool) (*tie, error) {
 	if err := t.enterShared(); err != nil {
 		return nil, err
 	}
@@ -242,14 +263,46 @@ type fullBuckets struct {
 	handles []string
 }
 
-// commit writes what changed, in one synced batch, and shows it to the caches.
+// commit writes what changed in one batch and shows it to the caches. The batch is synced, but for that of a first contact, which [tenant.tie]
+// waits for when it has let go of its locks.
 func (d *tie) commit() (full fullBuckets, err error) {
 	t := d.t
 	if len(d.dirty) == 0 && len(d.owed) == 0 {
 		return full, nil
 	}
 	b := t.v.batch()
-	defer b.Close()
+	if full, err = d.fill(b); err != nil {
+		return full, errors.Join(err, b.Close())
+	}
+	if d.minted && len(d.dirty) == 1 && len(d.owed) == 0 {
+		if err := t.v.apply(b); err != nil {
+			return full, err
+		}
+		t.v.syncing.Add(1) // mu is held, so that Close waits
+		d.unsynced = &b
+		d.gate = t.v.gates.mint(t, d.person, d.recs[d.person])
+	} else {
+		defer b.Close()
+		if err := t.v.commit(b, pebble.Sync); err != nil {
+			return full, err
+		}
+	}
+	if d.minted {
+		t.count.Add(1)
+		t.minted.Store(true)
+	}
+	for h, id := range d.added {
+		t.handles.put(h, id)
+	}
+	for id := range d.dirty {
+		t.v.gates.update(t, id, d.recs[id])
+	}
+	return full, nil
+}
+
+// fill puts what changed into a batch.
+func (d *tie) fill(b batch) (full fullBuckets, err error) {
+	t := d.t
 	for id := range d.dirty {
 		isFull, err := t.tree.PutRecord(b, id, d.recs[id].encode(), d.minted && id == d.person)
 		if err != nil {
@@ -260,11 +313,7 @@ func (d *tie) commit() (full fullBuckets, err error) {
 		}
 	}
 	if len(d.added) > 0 {
-		var hs []string
-		for h := range d.added {
-			hs = append(hs, h)
-		}
-		if full.handles, err = t.tree.PutHandles(b, d.person, hs); err != nil {
+		if full.handles, err = t.tree.PutHandles(b, d.person, slices.Collect(maps.Keys(d.added))); err != nil {
 			return full, fromTree(err)
 		}
 	}
@@ -274,21 +323,7 @@ func (d *tie) commit() (full fullBuckets, err error) {
 		}
 	}
 	if d.minted {
-		if err := b.Merge(t.row(rowCount), binary.AppendVarint(nil, 1), nil); err != nil {
-			return full, err
-		}
+		err = b.Merge(t.row(rowCount), binary.AppendVarint(nil, 1), nil)
 	}
-	if err := t.v.commit(b, pebble.Sync); err != nil {
-		return full, err
-	}
-	if d.minted {
-		t.count.Add(1)
-	}
-	for h, id := range d.added {
-		t.handles.put(h, id)
-	}
-	for id := range d.dirty {
-		t.v.gates.update(t, id, d.recs[id])
-	}
-	return full, nil
+	return full, err
 }

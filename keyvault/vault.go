@@ -66,6 +66,8 @@ type Vault struct {
 	locks   []io.Closer
 	gates   *gates
 	stopped atomic.Pointer[error]
+	// syncing counts first contacts that wait for their sync without a lock.
+	syncing sync.WaitGroup
 
 	mu      sync.RWMutex // tenants; creating and erasing one holds it
 	tenants map[eventstore.TenantID]*tenant
@@ -325,7 +327,8 @@ func (v *Vault) run(ctx context.Context) {
 	}
 }
 
-// Maintain shreds the keys of refusal marks that have expired. The vault does so by itself every minute.
+// Maintain shreds the keys of refusal marks that have expired, and renews the roots of tenants into which persons came. The vault does so by
+// itself every minute.
 func (v *Vault) Maintain(ctx context.Context) error {
 	names, err := v.Tenants(ctx)
 	if err != nil {
@@ -336,7 +339,7 @@ func (v *Vault) Maintain(ctx context.Context) error {
 		if err != nil {
 			continue // erased meanwhile
 		}
-		if err := t.expireRefusals(ctx); err != nil {
+		if err := t.maintain(ctx); err != nil {
 			return err
 		}
 	}
@@ -347,19 +350,34 @@ func (v *Vault) Maintain(ctx context.Context) error {
 func (v *Vault) Close() error {
 	v.end()
 	<-v.done
-	closed := error(errClosed)
-	v.stopped.CompareAndSwap(nil, &closed)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, t := range v.tenants {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 	}
+	v.syncing.Wait()
+	failed := v.lastRoots()
+	closed := error(errClosed)
+	v.stopped.CompareAndSwap(nil, &closed)
 	v.gates.removeAll(errClosed, func(gateKey) bool { return true })
 	for _, t := range v.tenants {
 		t.close()
 	}
-	return v.release()
+	return errors.Join(failed, v.release())
+}
+
+// lastRoots renews every root, so that the register fits the database as it is left and no older one; all tenants are held alone.
+func (v *Vault) lastRoots() error {
+	for _, t := range v.tenants {
+		if t.usable() != nil {
+			continue
+		}
+		if err := t.renewLocked(context.Background()); err != nil {
+			return fmt.Errorf("vault: tenant %s: renewing its root: %w", t.id, err)
+		}
+	}
+	return nil
 }
 
 var errClosed = eventstore.Refuse(eventstore.KindUnavailable, "", "the key vault is closed")

@@ -99,16 +99,30 @@ func (t *Tree) Handle(handle string) (id PersonID, found bool, err error) {
 	if err != nil {
 		return id, false, err
 	}
-	items, err := t.load(p)
+	plain, err := t.page(p)
 	if err != nil {
 		return id, false, err
 	}
-	for _, it := range items {
-		if it.key == handle {
-			return PersonID(it.value), true, nil
+	err = eachHandle(plain, func(h, person []byte) {
+		if string(h) == handle {
+			id, found = PersonID(person), true
 		}
+	})
+	return id, found, err
+}
+
+// page opens a page; one without handles has no row.
+func (t *Tree) page(p place) ([]byte, error) {
+	row := t.positionRow('B', p.Position, p.generation)
+	value, err := t.c.Store.Get(row)
+	if err != nil || value == nil {
+		return nil, err
 	}
-	return id, false, nil
+	plain, err := t.open(p.key[:], row, value)
+	if err != nil {
+		return nil, fmt.Errorf("page at depth %d: %w", p.Depth, err)
+	}
+	return plain, nil
 }
 
 // PutHandles makes handles name a person. full lists one handle of each page that should be split once b is committed.
@@ -143,13 +157,9 @@ func (t *Tree) PutHandles(b Batch, id PersonID, handles []string) (full []string
 func (t *Tree) load(p place) ([]item, error) {
 	prefix := t.positionRow('B', p.Position, p.generation)
 	if p.Trie == Pages {
-		value, err := t.c.Store.Get(prefix)
-		if err != nil || value == nil {
-			return nil, err
-		}
-		plain, err := t.open(p.key[:], prefix, value)
+		plain, err := t.page(p)
 		if err != nil {
-			return nil, fmt.Errorf("page at depth %d: %w", p.Depth, err)
+			return nil, err
 		}
 		return decodePage(plain)
 	}
@@ -210,14 +220,20 @@ func (t *Tree) drop(b Batch, p place, items []item) error {
 }
 
 func decodePage(b []byte) (items []item, err error) {
+	err = eachHandle(b, func(h, person []byte) { items = append(items, item{string(h), person}) })
+	return items, err
+}
+
+// eachHandle visits what an opened page holds.
+func eachHandle(b []byte, visit func(handle, person []byte)) error {
 	for len(b) > 0 {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)-k) || len(b)-k-int(n) < 16 {
-			return nil, fmt.Errorf("page is cut: %w", ErrDamaged)
+			return fmt.Errorf("page is cut: %w", ErrDamaged)
 		}
 		b = b[k:]
-		items = append(items, item{string(b[:n]), append([]byte(nil), b[n:n+16]...)})
+		visit(b[:n], b[n:n+16:n+16])
 		b = b[n+16:]
 	}
-	return items, nil
+	return nil
 }

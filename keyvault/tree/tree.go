@@ -95,6 +95,8 @@ type Tree struct {
 
 	mu    sync.RWMutex
 	nodes map[Position]*node
+	// hashes holds keyed hashes that nobody uses.
+	hashes sync.Pool
 }
 
 // root is the opened root node.
