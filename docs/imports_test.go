@@ -27,7 +27,7 @@ var layers = [][]string{
 // anyone may be imported from everywhere; testOnly from test files and from each other.
 var (
 	anyone   = []string{"keyvault/secret"}
-	testOnly = []string{"eventstore/keystest", "eventstore/logtest", "eventstore/storetest", "eventstore/importer/importertest"}
+	testOnly = []string{"eventstore/keystest", "eventstore/logtest", "eventstore/storetest", "eventstore/importer/importertest", "keyvault/kms/kmstest"}
 	// testData may be imported by any test.
 	testData = []string{"bench/corpora"}
 )
@@ -40,6 +40,9 @@ var owners = map[string][]string{
 	"github.com/cockroachdb/pebble/":  {"keyvault", "streams", "projections", "bench"},
 	"github.com/oklog/ulid/":          {"eventstore"},
 	"filippo.io/age":                  {"cmd/internal/backup"},
+	"github.com/hashicorp/":           {"keyvault/kms/hcvault"},
+	"github.com/aws/":                 {"keyvault/kms/awskms"},
+	module + "/keyvault/kms":          {"keyvault/kms", "cmd"},
 }
 
 func within(pkg, room string) bool { return pkg == room || strings.HasPrefix(pkg, room+"/") }

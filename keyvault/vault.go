@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,7 +18,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
-	"github.com/oubli-store/oubli/keyvault/secret"
 )
 
 // Config says where a vault lives.
@@ -30,6 +28,8 @@ type Config struct {
 	FS vfs.FS
 	// KEK is the URI of the key-encryption key; empty means file:// and KEKFile.
 	KEK string
+	// KMS are the clients of the services that a KEK may be in, besides local files (package kms has them).
+	KMS []register.KMS
 	// KEKFile is the local key-encryption key, made if it is missing and Create is set.
 	KEKFile string
 	// Now is the clock (nil: time.Now).
@@ -68,6 +68,7 @@ type Vault struct {
 	stopped atomic.Pointer[error]
 	// syncing counts first contacts that wait for their sync without a lock.
 	syncing sync.WaitGroup
+	rotated atomic.Bool // its key-encryption key
 
 	mu      sync.RWMutex // tenants; creating and erasing one holds it
 	tenants map[eventstore.TenantID]*tenant
@@ -194,46 +195,6 @@ func (v *Vault) makeDir(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-// openKey unwraps the register key, drawing it for a new vault. It fixes the vault's id.
-func (v *Vault) openKey() (key secret.Bytes, err error) {
-	uri := v.c.KEK
-	keyFile := v.fs.PathJoin(v.c.Roots, register.KeyFileName)
-	_, statErr := v.fs.Stat(keyFile)
-	if uri == "" {
-		path := v.c.KEKFile
-		if v.c.FS == nil {
-			if path, err = filepath.Abs(path); err != nil {
-				return key, err
-			}
-		}
-		uri = register.FileScheme + path
-		if v.c.Create && statErr != nil {
-			if err := (register.FileKMS{FS: v.c.FS}).Create(path); err != nil {
-				return key, fmt.Errorf("vault: %w", err)
-			}
-		}
-	}
-	kek, err := register.KEK(v.c.FS, uri)
-	if err != nil {
-		return key, fromRegister(err)
-	}
-	id, key, found, err := register.LoadKey(v.fs, v.c.Roots, kek)
-	v.id = id
-	if err != nil || found {
-		return key, fromRegister(err)
-	}
-	if !v.c.Create {
-		return key, fmt.Errorf("vault: %s is missing: %w", register.KeyFileName, eventstore.ErrDamaged)
-	}
-	if _, err := io.ReadFull(v.entropy, v.id[:]); err != nil {
-		return key, err
-	}
-	if key, err = register.NewKey(); err != nil {
-		return key, err
-	}
-	return key, fromRegister(register.StoreKey(v.fs, v.c.Roots, v.id, key, kek))
-}
-
 func (v *Vault) openDB() error {
 	lock, err := pebble.LockDirectory(v.c.Dir, v.fs)
 	if err != nil {
@@ -307,6 +268,8 @@ func fromRegister(err error) error {
 		return fmt.Errorf("vault: %w", errors.Join(err, eventstore.ErrNewerVersion))
 	case errors.Is(err, register.ErrDamaged):
 		return fmt.Errorf("vault: %w", errors.Join(err, eventstore.ErrDamaged))
+	case errors.Is(err, register.ErrKMS):
+		return fmt.Errorf("vault: %w", fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err))
 	}
 	return fmt.Errorf("vault: %w", err)
 }

@@ -3,6 +3,7 @@ package register
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"testing"
 
@@ -22,7 +23,12 @@ func open(t *testing.T, fs vfs.FS, key secret.Bytes) *File {
 
 func content(t *testing.T, fs vfs.FS) []byte {
 	t.Helper()
-	b, err := readFile(fs, FileName)
+	f, err := fs.Open(FileName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
 	}

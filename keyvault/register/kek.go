@@ -17,6 +17,13 @@ import (
 // FileScheme begins the URI of a local key-encryption key.
 const FileScheme = "file://"
 
+// kekSize is the size of a local key-encryption key.
+const kekSize = 32
+
+// KMS is a Tink KMS client. An error of its AEADs that says nothing about the key or the ciphertext (the service cannot be reached, refuses the
+// credentials, or fails) matches [ErrKMS]. Its AEADs bound how long a call takes, and no error of theirs repeats a credential.
+type KMS = registry.KMSClient
+
 // FileKMS is a Tink KMS client for keys in local files: 32 random bytes, readable by the owner only.
 type FileKMS struct {
 	// FS is where the files are; nil means the machine's own, where the mode of a file is checked too.
@@ -50,7 +57,7 @@ func (k FileKMS) GetAEAD(uri string) (tink.AEAD, error) {
 		return nil, fmt.Errorf("the key-encryption key: %w", err)
 	}
 	defer clear(b)
-	if len(b) != 32 {
+	if len(b) != kekSize {
 		return nil, fmt.Errorf("the key-encryption key in %s must be 32 bytes long: %w", filepath.Base(path), ErrDamaged)
 	}
 	return subtle.NewAESGCM(b)
@@ -90,24 +97,22 @@ func (k FileKMS) Create(path string) error {
 }
 
 func newKEK() []byte {
-	b := make([]byte, 32)
+	b := make([]byte, kekSize)
 	rand.Read(b) // never fails
 	return b
 }
 
-// KEK finds the AEAD of a key-encryption key by its URI: local files here, everything else among the clients registered with Tink.
-func KEK(fs vfs.FS, uri string) (tink.AEAD, error) {
-	local := FileKMS{FS: fs}
-	if local.Supported(uri) {
-		return local.GetAEAD(uri)
+// KEK finds the AEAD of a key-encryption key by its URI: local files here, everything else with the first of the clients that supports it.
+func KEK(fs vfs.FS, uri string, clients ...KMS) (tink.AEAD, error) {
+	for _, client := range append([]KMS{FileKMS{FS: fs}}, clients...) {
+		if !client.Supported(uri) {
+			continue
+		}
+		a, err := client.GetAEAD(uri)
+		if err != nil {
+			return nil, fmt.Errorf("the key-encryption key: %w", err)
+		}
+		return a, nil
 	}
-	client, err := registry.GetKMSClient(uri)
-	if err != nil {
-		return nil, fmt.Errorf("the key-encryption key: %w", err)
-	}
-	a, err := client.GetAEAD(uri)
-	if err != nil {
-		return nil, fmt.Errorf("the key-encryption key: %w", err)
-	}
-	return a, nil
+	return nil, errors.New("the key-encryption key: no client serves the scheme of its URI")
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -18,7 +19,13 @@ import (
 // KeyFileName is the file of the wrapped register key.
 const KeyFileName = "register.key"
 
-const keyMagic = "oublirkey"
+const (
+	keyMagic = "oublirkey"
+	keySize  = 32
+	keyHead  = len(keyMagic) + 1 + 16 + 2
+	// maxSmall bounds a file that is read whole: a wrapped key of any length that its field can hold, with what stands around it.
+	maxSmall = keyHead + math.MaxUint16 + sha256.Size
+)
 
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
@@ -35,7 +42,7 @@ func LoadKey(fs vfs.FS, dir string, kek tink.AEAD) (vault [16]byte, key secret.B
 	if err != nil {
 		return vault, key, false, err
 	}
-	head := len(keyMagic) + 1 + 16 + 2
+	head := keyHead
 	if !bytes.HasPrefix(b, []byte(keyMagic)) || len(b) < head {
 		return vault, key, true, fmt.Errorf("%s is cut: %w", KeyFileName, ErrDamaged)
 	}
@@ -51,27 +58,52 @@ func LoadKey(fs vfs.FS, dir string, kek tink.AEAD) (vault [16]byte, key secret.B
 	}
 	copy(vault[:], b[len(keyMagic)+1:])
 	plain, err := kek.Decrypt(b[head:head+n], keyAssociated(vault))
-	if err != nil {
-		return vault, key, true, fmt.Errorf("%s: %w", KeyFileName, errors.Join(ErrKEK, err))
+	switch {
+	case errors.Is(err, ErrKMS):
+		return vault, key, true, fmt.Errorf("unwrapping the register key: %w", err)
+	case err != nil:
+		return vault, key, true, fmt.Errorf("%s: %w: %w", KeyFileName, ErrKEK, err)
+	case len(plain) != keySize:
+		return vault, key, true, fmt.Errorf("%s: %w: what it opens is not a register key", KeyFileName, ErrKEK)
 	}
 	return vault, secret.New(plain), true, nil
 }
 
-// StoreKey wraps the register key and replaces the key file, durably.
+// StoreKey wraps the register key and replaces the key file, durably. Nothing is written before the key-encryption key has been seen to open
+// what it wrapped.
 func StoreKey(fs vfs.FS, dir string, vault [16]byte, key secret.Bytes, kek tink.AEAD) error {
+	b, err := wrapKey(vault, key, kek)
+	if err != nil {
+		return err
+	}
+	return replaceFile(fs, dir, fs.PathJoin(dir, KeyFileName), b)
+}
+
+// wrapKey makes the content of the key file.
+func wrapKey(vault [16]byte, key secret.Bytes, kek tink.AEAD) ([]byte, error) {
 	wrapped, err := kek.Encrypt(key.Reveal(), keyAssociated(vault))
 	if err != nil {
-		return fmt.Errorf("wrapping the register key: %w", err)
+		return nil, fmt.Errorf("wrapping the register key: %w", err)
+	}
+	if len(wrapped) == 0 || len(wrapped) > math.MaxUint16 {
+		return nil, fmt.Errorf("wrapping the register key: what the key-encryption key answered is %d bytes long", len(wrapped))
+	}
+	plain, err := kek.Decrypt(wrapped, keyAssociated(vault))
+	if err != nil {
+		return nil, fmt.Errorf("the key-encryption key does not open what it wrapped: %w", err)
+	}
+	if !secret.New(plain).Equal(key) {
+		return nil, errors.New("the key-encryption key opens something else than it wrapped")
 	}
 	b := append([]byte(keyMagic), Version)
 	b = append(b, vault[:]...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(wrapped)))
 	b = append(b, wrapped...)
-	return replaceFile(fs, dir, fs.PathJoin(dir, KeyFileName), checksummed(b))
+	return checksummed(b), nil
 }
 
 // NewKey draws a register key.
-func NewKey() (secret.Bytes, error) { return secret.Random(rand.Reader, 32) }
+func NewKey() (secret.Bytes, error) { return secret.Random(rand.Reader, keySize) }
 
 func readFile(fs vfs.FS, path string) ([]byte, error) {
 	f, err := fs.Open(path)
@@ -79,7 +111,11 @@ func readFile(fs vfs.FS, path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	b, err := io.ReadAll(io.LimitReader(f, int64(maxSmall)+1))
+	if err == nil && len(b) > maxSmall {
+		err = fmt.Errorf("%s is too long: %w", fs.PathBase(path), ErrDamaged)
+	}
+	return b, err
 }
 
 // replaceFile writes a file beside path, syncs it, and renames it over path.
@@ -96,9 +132,5 @@ func replaceFile(fs vfs.FS, dir, path string, b []byte) (err error) {
 	if err := fs.Rename(tmp, path); err != nil {
 		return err
 	}
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(fs, dir)
 }

@@ -27,6 +27,10 @@
 //
 // with the associated data "oubli/register-key/1" ‖ 0x00 ‖ vault id.
 //
+// Its key-encryption key is changed by [Rotate], one synced step after the other: register.key gets the second name register.key.old; the new wrapping is
+// written to register.key.new and renamed over register.key; register.key.old is overwritten and removed. So register.key is there, whole, and
+// opens with the old or with the new key-encryption key, wherever a crash stops it; what it leaves beside is taken away by [Settle] at the next start.
+//
 // # Not guaranteed
 //
 // The file assumes a filesystem that overwrites in place (not a copy-on-write one), on a device that does not keep remapped pages. What
@@ -48,6 +52,8 @@ var (
 	ErrVersion = errors.New("root register: of a newer version")
 	// ErrKEK: the key-encryption key does not open the register key.
 	ErrKEK = errors.New("root register: the key-encryption key does not open the register key")
+	// ErrKMS: the service that holds the key-encryption key gave no answer about it.
+	ErrKMS = errors.New("the key management service cannot be used")
 )
 
 // State says what a slot holds.

@@ -21,6 +21,7 @@ import (
 	"github.com/oubli-store/oubli/eventstore/ledger"
 	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/keyvault"
+	"github.com/oubli-store/oubli/keyvault/kms"
 	"github.com/oubli-store/oubli/projections"
 	"github.com/oubli-store/oubli/streams"
 	"github.com/oubli-store/oubli/streams/natsembed"
@@ -131,7 +132,7 @@ func (s *Server) openData(context.Context) error {
 func (s *Server) openVault(ctx context.Context) error {
 	var err error
 	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: s.data.in("vault"), Roots: s.c.Roots, KEK: s.c.KEK, KEKFile: s.data.in("kek"),
-		Now: s.c.Now, Create: s.data.fresh})
+		KMS: kms.Clients(), Now: s.c.Now, Create: s.data.fresh})
 	if err != nil {
 		return fmt.Errorf("opening the vault: %w", err)
 	}

@@ -33,7 +33,7 @@ type volume struct {
 // production lists what is fit for trying out only.
 func (s Server) production(at func(string) volume) (r Refusals) {
 	if s.KEK == "" || strings.HasPrefix(s.KEK, "file:") {
-		r = append(r, "kek: in production the key-encryption key must be in a KMS (hcvault://…, aws-kms://…, gcp-kms://…), not in a local file")
+		r = append(r, "kek: in production the key-encryption key must be in a KMS (hcvault://…, aws-kms://…), not in a local file")
 	}
 	roots, vault := at(s.Roots), at(filepath.Join(s.Data, "vault"))
 	switch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/kms"
 )
 
 // Server is what the program runs with. Make one with [Load].
@@ -67,7 +68,7 @@ var server = []setting{
 	text("listen", "127.0.0.1:8420", "where HTTP is served", "an address host:port", isAddress, func(s *Server) *string { return &s.Listen }),
 	text("nats", "", "an external NATS cluster (default: an embedded server)", "one or more URLs nats://…, tls://…, ws://… or wss://…, separated by commas", optional(isNATS), func(s *Server) *string { return &s.NATS }),
 	text("nats-listen", "", "where the embedded NATS server listens (default: nowhere)", "an address host:port", optional(isAddress), func(s *Server) *string { return &s.NATSListen }),
-	text("kek", "", "the key-encryption key (default: a local file in the data directory)", "a URI file://…, hcvault://…, aws-kms://… or gcp-kms://…", optional(schemes("file", "hcvault", "aws-kms", "gcp-kms")), func(s *Server) *string { return &s.KEK }),
+	text("kek", "", "the key-encryption key (default: a local file in the data directory)", "a URI file:///PATH, hcvault://HOST[:PORT]/MOUNT/keys/NAME or aws-kms://ARN, without credentials", optional(IsKEK), func(s *Server) *string { return &s.KEK }),
 	text("tls-cert", "", "the TLS certificate's file", "a path", optional(isPath), func(s *Server) *string { return &s.TLSCert }),
 	text("tls-key", "", "the TLS key's file", "a path", optional(isPath), func(s *Server) *string { return &s.TLSKey }),
 	text("checkpoint", "", "where a checkpoint is kept outside of the data directory", "a path or a URL https://…", optional(isCheckpoint), func(s *Server) *string { return &s.Checkpoint }),
@@ -177,7 +178,7 @@ const hidden = "[redacted]"
 
 // redact hides what may be secret in a value that can be a URL.
 func redact(name, value string) string {
-	if !strings.Contains(value, "://") || name == "data" || name == "roots" {
+	if !strings.Contains(value, "://") || name == "data" || name == "roots" || name == "kek" && IsKEK(value) {
 		return value
 	}
 	parts := strings.Split(value, ",")
@@ -220,6 +221,14 @@ func schemes(allowed ...string) func(string) bool {
 		u, err := url.Parse(v)
 		return err == nil && slices.Contains(allowed, u.Scheme) && u.Host+u.Path != ""
 	}
+}
+
+// IsKEK says whether v is the URI of a key-encryption key that this program can reach. Such a URI holds no credentials.
+func IsKEK(v string) bool {
+	if supported, err := kms.Check(v); supported {
+		return err == nil
+	}
+	return schemes("file")(v)
 }
 
 func isNATS(v string) bool {

@@ -100,11 +100,11 @@ func TestRefusals(t *testing.T) {
 func TestRedacted(t *testing.T) {
 	s, err := Load(map[string]string{
 		"nats": "tls://user:hunter2@a.example:4222, tls://b.example:4222", "checkpoint": "https://example.com/put?key=hunter2#hunter2",
-		"kek": "hcvault://hunter2:x@vault.example/transit",
 	}, none, "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.KEK = "hcvault://hunter2:x@vault.example/transit" // which Load refuses
 	for _, shown := range []string{fmt.Sprint(s.Redacted()), s.String(), fmt.Sprintf("%v %+v %#v", s, s, s)} {
 		if strings.Contains(shown, "hunter2") || !strings.Contains(shown, "a.example:4222") || !strings.Contains(shown, hidden) {
 			t.Errorf("it prints %s", shown)
@@ -123,12 +123,34 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+const anARN = "arn:aws:kms:eu-west-3:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+// TestKEK: a URI is taken as it is and shown as it is; one with credentials, or of a service that nobody serves, is refused and not repeated.
+func TestKEK(t *testing.T) {
+	for uri, good := range map[string]bool{
+		"file:///etc/oubli/kek": true, "hcvault://vault.example:8200/transit/keys/oubli": true, "aws-kms://" + anARN: true,
+		"hcvault://SECRET@vault.example/transit/keys/oubli": false, "hcvault://vault.example/SECRET": false, "aws-kms://SECRET": false,
+		"gcp-kms://projects/SECRET": false, "/SECRET": false, "file://": false,
+	} {
+		s, err := Load(map[string]string{"kek": uri}, none, "")
+		if (err == nil) != good {
+			t.Errorf("%s: %v", uri, err)
+		}
+		if good && !strings.Contains(s.String(), "kek = "+uri+" (flag)") {
+			t.Errorf("%s is not shown:\n%s", uri, s)
+		}
+		if !good && (strings.Contains(err.Error(), "SECRET") || !errors.Is(err, eventstore.ErrInvalid)) {
+			t.Errorf("%s: the refusal repeats it: %v", uri, err)
+		}
+	}
+}
+
 func TestProduction(t *testing.T) {
 	same := func(string) volume { return volume{device: 1, known: true} }
 	apart := func(p string) volume { return volume{device: uint64(len(p)), known: true} }
 	cow := func(p string) volume { v := apart(p); v.copyOnWrite = true; return v }
 	unknown := func(string) volume { return volume{} }
-	good := Server{Data: "/data", Roots: "/r", Listen: "127.0.0.1:8420", KEK: "aws-kms://key", Production: true}
+	good := Server{Data: "/data", Roots: "/r", Listen: "127.0.0.1:8420", KEK: "aws-kms://" + anARN, Production: true}
 	for name, test := range map[string]struct {
 		change func(*Server)
 		at     func(string) volume
@@ -138,12 +160,14 @@ func TestProduction(t *testing.T) {
 		"everything at once": {func(s *Server) {
 			s.KEK, s.Listen, s.NATSListen, s.NATS = "", "0.0.0.0:1", "[::]:1", "tls://a:1, nats://b:1"
 		}, same, []string{"kek", "roots", "listen", "nats-listen", "nats"}},
-		"a local key":   {func(s *Server) { s.KEK = "file:///kek" }, apart, []string{"kek"}},
-		"copy on write": {func(*Server) {}, cow, []string{"roots"}},
-		"unknown":       {func(*Server) {}, unknown, []string{"roots"}},
-		"TLS":           {func(s *Server) { s.Listen, s.TLSCert, s.TLSKey = ":1", "c", "k" }, apart, nil},
-		"every address": {func(s *Server) { s.Listen = ":8420" }, apart, []string{"listen"}},
-		"loopback 6":    {func(s *Server) { s.Listen = "[::1]:8420" }, apart, nil},
+		"a local key":          {func(s *Server) { s.KEK = "file:///kek" }, apart, []string{"kek"}},
+		"a local key, shorter": {func(s *Server) { s.KEK = "file:kek" }, apart, []string{"kek"}},
+		"a key in a Vault":     {func(s *Server) { s.KEK = "hcvault://vault.example/transit/keys/oubli" }, apart, nil},
+		"copy on write":        {func(*Server) {}, cow, []string{"roots"}},
+		"unknown":              {func(*Server) {}, unknown, []string{"roots"}},
+		"TLS":                  {func(s *Server) { s.Listen, s.TLSCert, s.TLSKey = ":1", "c", "k" }, apart, nil},
+		"every address":        {func(s *Server) { s.Listen = ":8420" }, apart, []string{"listen"}},
+		"loopback 6":           {func(s *Server) { s.Listen = "[::1]:8420" }, apart, nil},
 	} {
 		s := good
 		test.change(&s)
