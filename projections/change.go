@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -61,11 +62,7 @@ func (f *fold) leaveOut(ctx context.Context, e *eventstore.PersonEvent, flag byt
 	if err != nil {
 		return err
 	}
-	type place struct {
-		period eventstore.Period
-		tag    eventstore.Mark
-	}
-	var places []place
+	var places []tagKey
 	gone := false
 	for _, id := range e.Persons {
 		tags, err := f.tags(ctx, id, periods)
@@ -76,11 +73,11 @@ func (f *fold) leaveOut(ctx context.Context, e *eventstore.PersonEvent, flag byt
 			return err
 		}
 		for i, tag := range tags {
-			places = append(places, place{periods[i], tag})
+			places = append(places, tagKey{periods[i], tag})
 		}
 	}
 	for _, p := range places {
-		if err := f.removeTag(p.period, p.tag); err != nil {
+		if err := f.removeTag(p); err != nil {
 			return err
 		}
 	}
@@ -124,7 +121,7 @@ func (f *fold) tags(ctx context.Context, id eventstore.PersonID, periods []event
 
 // periods lists the periods in which anybody stands, by one seek each.
 func (f *fold) periods() (out []eventstore.Period, err error) {
-	from := f.t.key(tableTag)
+	from := f.t.key(tableGroup)
 	it, err := f.batch.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: successor(from)})
 	if err != nil {
 		return nil, dbError(err)
@@ -132,7 +129,7 @@ func (f *fold) periods() (out []eventstore.Period, err error) {
 	for ok := it.First(); ok; {
 		period := it.Key()[len(from) : len(from)+periodSize]
 		out = append(out, parsePeriod(period))
-		ok = it.SeekGE(successor(f.t.key(tableTag, period)))
+		ok = it.SeekGE(successor(f.t.key(tableGroup, period)))
 	}
 	return out, dbError(errors.Join(it.Error(), it.Close()))
 }
@@ -169,70 +166,39 @@ func (f *fold) flag(id eventstore.PersonID, add, off byte) error {
 }
 
 func (f *fold) removeMarks(marks []eventstore.PeriodMark) error {
-	for _, m := range marks {
-		tags, err := f.group(m.Period, m.Mark)
-		if err != nil {
+	tags, err := f.groups(marks)
+	if err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		if err := f.removeTag(tag); err != nil {
 			return err
-		}
-		for _, tag := range tags {
-			if err := f.removeTag(m.Period, tag); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// group lists the tags that stand under a mark.
-func (f *fold) group(period eventstore.Period, mark eventstore.Mark) (tags []eventstore.Mark, err error) {
-	from := f.t.key(tableGroup, periodBytes(period), mark[:])
-	keys, _, err := scan(f.batch, from)
+// groups lists the tags that stand under marks.
+func (f *fold) groups(marks []eventstore.PeriodMark) (tags []tagKey, err error) {
+	if len(marks) == 0 {
+		return nil, nil
+	}
+	all := f.t.key(tableGroup)
+	it, err := f.batch.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: successor(all)})
 	if err != nil {
-		return nil, err
+		return nil, dbError(err)
 	}
-	for _, k := range keys {
-		if len(k) != len(from)+markSize {
-			return nil, damaged("the row of a mark cannot be read")
-		}
-		tags = append(tags, eventstore.Mark(k[len(from):]))
-	}
-	return tags, nil
-}
-
-// tagRow is what a tag added to one cell; a conversation that was counted in it has a row of its own.
-type tagRow struct {
-	at             []byte
-	cell           cellKey
-	model          *readmodel.Model
-	sums           []uint64
-	isConversation bool
-}
-
-func (f *fold) rows(period eventstore.Period, tag eventstore.Mark) ([]tagRow, error) {
-	from := f.t.key(tableRow, periodBytes(period), tag[:])
-	keys, values, err := scan(f.batch, from)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]tagRow, len(keys))
-	for i, k := range keys {
-		rest := k[len(from):]
-		if len(rest) != 1+len(cellID{}) && len(rest) != 1+len(cellID{})+markSize {
-			return nil, damaged("the row of a contribution cannot be read")
-		}
-		m := f.model(rest[0])
-		if m == nil {
-			return nil, damaged("a contribution belongs to a read model that does not exist")
-		}
-		r := tagRow{at: k, cell: cellKey{model: rest[0], period: period, id: cellID(rest[1:17])}, model: m, isConversation: len(rest) > 17}
-		if !r.isConversation && period.Kind == eventstore.Day {
-			if r.sums, _, err = parseNumbers(values[i], len(m.Measures)); err != nil {
-				return nil, err
+	for _, m := range marks {
+		from := f.t.key(tableGroup, periodBytes(m.Period), m.Mark[:])
+		for ok := it.SeekGE(from); ok && bytes.HasPrefix(it.Key(), from); ok = it.Next() {
+			tag := it.Key()[len(from):]
+			if len(tag) != markSize {
+				return nil, errors.Join(damaged("the row of a mark cannot be read"), it.Close())
 			}
+			tags = append(tags, tagKey{m.Period, eventstore.Mark(tag)})
 		}
-		out[i] = r
 	}
-	return out, nil
+	return tags, dbError(errors.Join(it.Error(), it.Close()))
 }
 
 func (f *fold) model(id byte) *readmodel.Model {
@@ -245,63 +211,79 @@ func (f *fold) model(id byte) *readmodel.Model {
 }
 
 // removeTag takes out everything that a tag added in a period.
-func (f *fold) removeTag(period eventstore.Period, tag eventstore.Mark) error {
-	mark, found, err := f.markOf(period, tag)
-	if err != nil || !found {
+func (f *fold) removeTag(at tagKey) error {
+	row, err := f.row(at)
+	if err != nil || row == nil {
 		return err
 	}
-	rows, err := f.rows(period, tag)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if err := dbError(f.batch.Delete(r.at, nil)); err != nil {
-			return err
-		}
-		if r.isConversation {
-			continue
-		}
-		c, err := f.cell(r.cell, len(r.model.Measures))
+	f.touch(at, row)
+	for _, p := range row.parts {
+		key := cellKey{model: p.model, period: at.period, id: p.cell}
+		m := f.model(p.model)
+		c, err := f.cell(key, len(m.Measures))
 		if err != nil {
 			return err
 		}
-		for i, n := range r.sums {
+		for i, n := range p.sums {
 			if n > c.sums[i] {
 				return damaged("a cell has less than was added to it")
 			}
 			c.sums[i] -= n
 		}
-		if err := f.leave(r.cell, c, mark); err != nil {
+		if err := f.leave(key, c, row.mark); err != nil {
 			return err
 		}
 	}
-	return f.unsetMark(period, tag, mark)
+	if err := f.removeConversations(at); err != nil {
+		return err
+	}
+	row.parts, row.gone = nil, true
+	return f.unjoin(at, row.mark)
+}
+
+func (f *fold) removeConversations(at tagKey) error {
+	if at.period.Kind != eventstore.Day {
+		return nil
+	}
+	keys, _, err := scan(f.batch, f.t.key(tableTalk, periodBytes(at.period), at.tag[:]))
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if err := f.batch.Delete(k, nil); err != nil {
+			return dbError(err)
+		}
+	}
+	return nil
 }
 
 // moveMark has everybody who stands under one mark stand under another.
 func (f *fold) moveMark(period eventstore.Period, from, to eventstore.Mark) error {
-	tags, err := f.group(period, from)
+	tags, err := f.groups([]eventstore.PeriodMark{{Period: period, Mark: from}})
 	if err != nil {
 		return err
 	}
-	for _, tag := range tags {
-		rows, err := f.rows(period, tag)
+	for _, at := range tags {
+		row, err := f.row(at)
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			if r.isConversation {
-				continue
-			}
-			c, err := f.cell(r.cell, len(r.model.Measures))
+		if row == nil || row.mark != from {
+			return damaged("a tag does not stand where its mark says")
+		}
+		f.touch(at, row)
+		for _, p := range row.parts {
+			key := cellKey{model: p.model, period: period, id: p.cell}
+			c, err := f.cell(key, len(f.model(p.model).Measures))
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(f.leave(r.cell, c, from), f.enter(r.cell, c, to)); err != nil {
+			if err := errors.Join(f.leave(key, c, from), f.enter(key, c, to)); err != nil {
 				return err
 			}
 		}
-		if err := errors.Join(f.unsetMark(period, tag, from), f.setMark(period, tag, to)); err != nil {
+		row.mark = to
+		if err := errors.Join(f.unjoin(at, from), f.join(at, to)); err != nil {
 			return err
 		}
 	}

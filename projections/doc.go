@@ -35,14 +35,26 @@
 //	T 'K'                                                   the tenant's database key, sealed under its control key
 //	T 'S'                                                   position: the sequence up to which everything is counted
 //	T 'L' hash                                              a person who is left out: flags
-//	T 'T' period tag                                        the mark under which the tag stands
-//	T 'G' period mark tag                                   the same, the other way round
-//	T 'R' period tag model cell [conversation]              what the tag added to the cell · conversations that were counted in it
+//	T 'T' period tag                                        the mark under which the tag stands, and what it added to which cells
+//	T 'G' period mark tag                                   a tag that stands under the mark
+//	T 'R' period tag model cell conversation                a conversation of the tag that was counted in the cell
 //	T 'P' model period cell mark                            how many tags of the mark stand in the cell
 //	T 'C' model period cell                                 the cell: distinct persons, sums, and the values of its dimensions, sealed
 //
 // A cell's name is a keyed hash of its values. All of an event's effects, and the position, are one batch, synced: an event counts once, whatever
 // crashes. Only days carry measures; weeks and months carry distinct persons, as their measures are sums of what is published of their days.
+//
+// The header names the layout of the rows beside the models; rows of another layout are made anew from the stream.
+//
+// # Batches and memory
+//
+// An event changes the row of its person's tag in three periods. Rows are changed in memory and written once a batch, of at most 4096 messages or about
+// 16 MiB; a cache of what was read and written last, of at most about 64 MiB a running tenant, spares reading them again. An error between reading and
+// writing drops the batch and what the cache knows of it: what is counted is counted again from the position. Only answers of the vault that say to wait
+// (a fence, an outage) commit what stands before them, as the vault is asked before anything of a message is counted.
+//
+// When the database cannot write its log the process ends, as nobody knows what of the last batch is on disk: the next start reads the position and finds
+// all of the batch counted or nothing.
 //
 // # The law
 //

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -36,34 +37,40 @@ type dated struct {
 
 // figures are the provisional figures of the periods of a kind between two, inclusive, that have cells, in order. They are made under the tenant's
 // lock, so that they are made once.
-func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model, from, to eventstore.Period, k int) ([]dated, error) {
+func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model, from, to eventstore.Period, k int) (out []dated, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	snapshot := p.db.NewSnapshot()
-	defer snapshot.Close()
-	periods, err := t.periods(snapshot, m, from, to)
+	defer func() { err = errors.Join(err, dbError(snapshot.Close())) }()
+	cells, err := t.newCells(snapshot, m, from, to)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, cells.close()) }()
 	now := p.c.Now()
-	out := make([]dated, 0, len(periods))
-	for _, period := range periods {
+	for ok := cells.it.First(); ok; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		period, err := cells.period()
+		if err != nil {
+			return nil, err
+		}
 		key := figuresKey{model: m.ID, period: period, k: k}
-		f, ok := t.made[key]
-		if age := now.Sub(f.made); !ok || age >= renewal || age < 0 {
-			cells, err := t.release(snapshot, m, period, k)
-			if err != nil {
+		f, made := t.made[key]
+		if age := now.Sub(f.made); made && age < renewal && age >= 0 {
+			ok = cells.it.SeekGE(successor(t.key(tableCell, []byte{m.ID}, periodBytes(period))))
+		} else {
+			var counted []release.Cell
+			if counted, ok, err = cells.release(period, k); err != nil {
 				return nil, err
 			}
-			f = figures{Figures: release.Provisional(release.Fold(cells, k), k), made: now}
+			f = figures{Figures: release.Provisional(release.Fold(counted, k), k), made: now}
 			t.made[key] = f
 		}
 		out = append(out, dated{period, f.Figures})
 	}
-	return out, nil
+	return out, dbError(cells.it.Error())
 }
 
 // forget drops figures that would be made again anyway.
@@ -77,24 +84,6 @@ func (t *tenant) forget(now time.Time) {
 	}
 }
 
-// periods lists the periods of a kind between two, inclusive, in which the model has cells, by one seek each.
-func (t *tenant) periods(r pebble.Reader, m *readmodel.Model, from, to eventstore.Period) (out []eventstore.Period, err error) {
-	table := t.key(tableCell, []byte{m.ID})
-	it, err := r.NewIter(&pebble.IterOptions{
-		LowerBound: append(table[:len(table):len(table)], periodBytes(from)...),
-		UpperBound: successor(append(table[:len(table):len(table)], periodBytes(to)...)),
-	})
-	if err != nil {
-		return nil, dbError(err)
-	}
-	for ok := it.First(); ok; {
-		period := it.Key()[len(table) : len(table)+periodSize]
-		out = append(out, parsePeriod(period))
-		ok = it.SeekGE(successor(append(table[:len(table):len(table)], period...)))
-	}
-	return out, dbError(errors.Join(it.Error(), it.Close()))
-}
-
 // storedCell is a cell with its name and values.
 type storedCell struct {
 	key    cellKey
@@ -102,14 +91,10 @@ type storedCell struct {
 	*cell
 }
 
-// eachCell reads the cells of a model, those of one period or of all (nil).
-func (t *tenant) eachCell(r pebble.Reader, m *readmodel.Model, period *eventstore.Period, yield func(storedCell) error) error {
+// eachCell reads the cells of a model.
+func (t *tenant) eachCell(r pebble.Reader, m *readmodel.Model, yield func(storedCell) error) error {
 	table := t.key(tableCell, []byte{m.ID})
-	bound := table
-	if period != nil {
-		bound = append(table[:len(table):len(table)], periodBytes(*period)...)
-	}
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: bound, UpperBound: successor(bound)})
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: table, UpperBound: successor(table)})
 	if err != nil {
 		return dbError(err)
 	}
@@ -138,22 +123,76 @@ func (t *tenant) parseStored(m *readmodel.Model, rest []byte, it *pebble.Iterato
 	return s, err
 }
 
-// release reads the cells of a period as the rules of package release want them.
-func (t *tenant) release(r pebble.Reader, m *readmodel.Model, period eventstore.Period, k int) (out []release.Cell, err error) {
-	err = t.eachCell(r, m, &period, func(s storedCell) error {
-		c := release.Cell{Values: s.values, Persons: s.persons, Sums: s.sums}
-		if release.NeedsMembers(c.Values, c.Persons, k) {
-			from := t.personKey(s.key, nil)
-			keys, _, err := scan(r, from)
-			if err != nil {
-				return err
-			}
-			for _, key := range keys {
-				c.Members = append(c.Members, release.Member(key[len(from):]))
+// cells walks over the cells of a model in a range of periods, and over the marks that stand in them.
+type cells struct {
+	t           *tenant
+	m           *readmodel.Model
+	table       []byte
+	it, members *pebble.Iterator
+}
+
+func (t *tenant) newCells(r pebble.Reader, m *readmodel.Model, from, to eventstore.Period) (*cells, error) {
+	c := &cells{t: t, m: m, table: t.key(tableCell, []byte{m.ID})}
+	bounds := func(table byte) *pebble.IterOptions {
+		return &pebble.IterOptions{LowerBound: t.key(table, []byte{m.ID}, periodBytes(from)), UpperBound: successor(t.key(table, []byte{m.ID}, periodBytes(to)))}
+	}
+	var err error
+	if c.it, err = r.NewIter(bounds(tableCell)); err != nil {
+		return nil, dbError(err)
+	}
+	if c.members, err = r.NewIter(bounds(tablePerson)); err != nil {
+		return nil, dbError(errors.Join(err, c.it.Close()))
+	}
+	return c, nil
+}
+
+func (c *cells) close() error { return dbError(errors.Join(c.it.Close(), c.members.Close())) }
+
+// period is that of the cell where the walk stands.
+func (c *cells) period() (eventstore.Period, error) {
+	if len(c.it.Key()) < len(c.table)+periodSize {
+		return eventstore.Period{}, damaged("the row of a cell cannot be read")
+	}
+	return parsePeriod(c.it.Key()[len(c.table):]), nil
+}
+
+// release reads the cells of a period as the rules of package release want them. It stops at the first cell behind them and says whether there is one.
+func (c *cells) release(period eventstore.Period, k int) (out []release.Cell, ok bool, err error) {
+	for ok = true; ok; ok = c.it.Next() {
+		s, err := c.t.parseStored(c.m, c.it.Key()[len(c.table):], c.it)
+		if err != nil {
+			return nil, false, err
+		}
+		if s.key.period != period {
+			break
+		}
+		r := release.Cell{Values: s.values, Persons: s.persons, Sums: s.sums}
+		if release.NeedsMembers(r.Values, r.Persons, k) {
+			if r.Members, err = c.membersOf(s); err != nil {
+				return nil, false, err
 			}
 		}
-		out = append(out, c)
-		return nil
-	})
-	return out, err
+		out = append(out, r)
+	}
+	return out, ok, nil
+}
+
+// membersOf are the marks that stand in a cell.
+func (c *cells) membersOf(s storedCell) ([]release.Member, error) {
+	from := c.t.personKey(s.key, nil)
+	out := make([]release.Member, 0, min(s.persons, 1024))
+	for ok := c.members.SeekGE(from); ok && bytes.HasPrefix(c.members.Key(), from); ok = c.members.Next() {
+		mark := c.members.Key()[len(from):]
+		if len(mark) != markSize {
+			return nil, damaged("the row of a person in a cell cannot be read")
+		}
+		out = append(out, release.Member(mark))
+	}
+	if err := c.members.Error(); err != nil {
+		return nil, dbError(err)
+	}
+	if uint64(len(out)) != s.persons {
+		return nil, damaged("a cell does not have as many persons as it says")
+	}
+	return out, nil
 }

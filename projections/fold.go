@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -26,6 +27,13 @@ type fold struct {
 	cells    map[cellKey]*cell
 	position uint64
 	items    int
+
+	// dirty are the rows of tags that the batch will write.
+	dirty      map[tagKey]*tagRow
+	dirtyBytes int
+	// inCells are the numbers of tags of a mark in a cell that the batch will write.
+	inCells map[inCell]uint64
+	scratch []byte
 }
 
 // cell is one cell as stored, and as changed by the batch.
@@ -38,12 +46,22 @@ type cell struct {
 }
 
 func (p *Projections) newFold(t *tenant, cache *cache, position uint64) *fold {
-	return &fold{p: p, t: t, cache: cache, batch: p.db.NewIndexedBatch(), cells: map[cellKey]*cell{}, position: position}
+	return &fold{p: p, t: t, cache: cache, batch: p.db.NewIndexedBatch(), cells: map[cellKey]*cell{}, position: position,
+		dirty: map[tagKey]*tagRow{}, inCells: map[inCell]uint64{}}
 }
 
-func (f *fold) full() bool { return f.items >= batchItems || f.batch.Len() >= batchBytes }
+func (f *fold) full() bool {
+	return f.items >= batchItems || f.batch.Len()+f.dirtyBytes+inCellBytes*len(f.inCells) >= batchBytes
+}
 
+// discard drops what is not committed, also from the cache.
 func (f *fold) discard() {
+	for key := range f.dirty {
+		f.cache.rows.drop(key)
+	}
+	if len(f.cells) > 0 {
+		clear(f.cache.cells)
+	}
 	if f.batch != nil {
 		_ = f.batch.Close()
 		f.batch = nil
@@ -55,29 +73,42 @@ func (f *fold) commit() error {
 	if f.position == f.t.position.Load() {
 		return nil
 	}
-	for key, c := range f.cells {
-		if err := f.writeCell(key, c); err != nil {
-			return err
-		}
-	}
+	// What nothing looks up in the batch goes into one without an index, behind what has one.
+	b := f.p.db.NewBatch()
+	err := errors.Join(dbError(b.Apply(f.batch, nil)), f.writeCells(b), f.writeInCells(b), f.writeRows(b))
 	at := binary.BigEndian.AppendUint64(nil, f.position)
-	if err := f.batch.Set(f.t.key(tablePosition), at, nil); err != nil {
+	if err = errors.Join(err, dbError(b.Set(f.t.key(tablePosition), at, nil))); err != nil {
+		return errors.Join(err, dbError(b.Close()))
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
 		return dbError(err)
 	}
-	if err := f.batch.Commit(pebble.Sync); err != nil {
+	if err := b.Close(); err != nil {
 		return dbError(err)
 	}
+	clear(f.inCells)
+	f.settleRows()
+	clear(f.cells)
 	f.discard()
 	f.t.position.Store(f.position)
-	f.batch, f.cells, f.items = f.p.db.NewIndexedBatch(), map[cellKey]*cell{}, 0
+	f.batch, f.items = f.p.db.NewIndexedBatch(), 0
 	return nil
 }
 
-func (f *fold) writeCell(key cellKey, c *cell) error {
+func (f *fold) writeCells(b *pebble.Batch) error {
+	for key, c := range f.cells {
+		if err := f.writeCell(b, key, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fold) writeCell(b *pebble.Batch, key cellKey, c *cell) error {
 	at := f.t.cellKey(key)
 	if c.persons > 0 {
 		value := appendNumbers(binary.AppendUvarint(nil, c.persons), c.sums)
-		return dbError(f.batch.Set(at, append(value, c.values...), nil))
+		return dbError(b.Set(at, append(value, c.values...), nil))
 	}
 	for _, n := range c.sums {
 		if n != 0 {
@@ -90,7 +121,7 @@ func (f *fold) writeCell(key cellKey, c *cell) error {
 	if !c.stored {
 		return nil
 	}
-	return dbError(f.batch.Delete(at, nil))
+	return dbError(b.Delete(at, nil))
 }
 
 // contribution is what one event adds to one cell, for all periods.
@@ -113,9 +144,9 @@ func (f *fold) event(ctx context.Context, r *eventstore.Recorded, sequence uint6
 	if err != nil || who == nil {
 		return err
 	}
-	for i, period := range who.periods {
+	for i, key := range who.keys {
 		for _, c := range todo {
-			if err := f.add(period, who.tags[i], who.marks[i], c); err != nil {
+			if err := f.add(key, who.rows[i], c); err != nil {
 				return err
 			}
 		}
@@ -126,48 +157,40 @@ func (f *fold) event(ctx context.Context, r *eventstore.Recorded, sequence uint6
 func (f *fold) contributions(r *eventstore.Recorded) (out []contribution) {
 	for _, m := range f.p.models {
 		for _, fact := range m.Facts(r) {
-			out = append(out, contribution{model: m, values: fact.Values, id: f.t.keys.cell(m.ID, fact.Values), sums: fact.Sums})
+			out = append(out, contribution{model: m, values: fact.Values, id: f.name(m, fact.Values), sums: fact.Sums})
 		}
 	}
 	return out
 }
 
 // add adds a contribution to a cell in one period.
-func (f *fold) add(period eventstore.Period, tag, mark eventstore.Mark, c contribution) error {
-	key, target, err := f.target(period, &c)
+func (f *fold) add(at tagKey, row *tagRow, c contribution) error {
+	key, target, err := f.target(at.period, &c)
 	if err != nil {
 		return err
 	}
-	at := f.t.rowKey(period, tag, c.model.ID, key.id)
-	row, found, err := get(f.batch, at)
-	if err != nil {
-		return err
-	}
+	i, found := row.find(key.model, key.id)
 	if !found {
 		if target.values == nil {
 			target.values = f.t.keys.sealValues(key, c.values)
 			f.made(key, 1)
 		}
-		if err := f.enter(key, target, mark); err != nil {
+		if err := f.enter(key, target, row.mark); err != nil {
 			return err
 		}
+		p := part{model: key.model, cell: key.id}
+		if at.period.Kind == eventstore.Day {
+			p.sums = make([]uint64, len(c.sums))
+		}
+		f.touch(at, row)
+		row.parts = slices.Insert(row.parts, i, p)
+		f.dirtyBytes += len(row.parts[i].sums)*8 + 72
 	}
-	var value []byte
-	if period.Kind == eventstore.Day {
-		sums := make([]uint64, len(c.sums))
-		if found {
-			if sums, _, err = parseNumbers(row, len(c.sums)); err != nil {
-				return err
-			}
-		}
-		if err := f.addSums(at, target, sums, c); err != nil {
-			return err
-		}
-		value = appendNumbers(nil, sums)
-	} else if found {
+	if at.period.Kind != eventstore.Day {
 		return nil
 	}
-	return dbError(f.batch.Set(at, value, nil))
+	f.touch(at, row)
+	return f.addSums(at, &row.parts[i], target, c)
 }
 
 // target is the cell of a contribution in a period: its own, or when there are too many already, that of (other) in every dimension.
@@ -185,7 +208,7 @@ func (f *fold) target(period eventstore.Period, c *contribution) (cellKey, *cell
 	for i := range c.values {
 		c.values[i] = readmodel.Other
 	}
-	c.id = f.t.keys.cell(c.model.ID, c.values)
+	c.id = f.name(c.model, c.values)
 	key.id = c.id
 	cell, err = f.cell(key, len(c.model.Measures))
 	return key, cell, err
@@ -196,11 +219,10 @@ func (f *fold) isFull(key cellKey) (bool, error) {
 	all := cellKey{model: key.model, period: key.period}
 	n, known := f.cache.cells[all]
 	if !known {
-		keys, _, err := scan(f.p.db, f.t.key(tableCell, []byte{key.model}, periodBytes(key.period)))
-		if err != nil {
+		var err error
+		if n, err = count(f.p.db, f.t.key(tableCell, []byte{key.model}, periodBytes(key.period))); err != nil {
 			return false, err
 		}
-		n = len(keys)
 		for k, c := range f.cells {
 			if !c.stored && c.values != nil && k.model == key.model && k.period == key.period {
 				n++
@@ -219,30 +241,39 @@ func (f *fold) made(key cellKey, n int) {
 	}
 }
 
-// addSums adds the measures of a contribution to the tag's row and to the cell.
-func (f *fold) addSums(at []byte, target *cell, sums []uint64, c contribution) error {
+// addSums adds the measures of a contribution to the tag's part and to the cell.
+func (f *fold) addSums(at tagKey, p *part, target *cell, c contribution) error {
 	for i, m := range c.model.Measures {
 		n := c.sums[i]
 		if m.Kind == readmodel.Conversations {
 			var err error
-			if n, err = f.newConversation(at, *c.conversation); err != nil {
+			if n, err = f.newConversation(at, p, p.sums[i], *c.conversation); err != nil {
 				return err
 			}
 		}
-		sums[i] += n
+		p.sums[i] += n
 		target.sums[i] += n
 	}
 	return nil
 }
 
-// newConversation is 1 for a conversation that the tag did not have in the cell yet.
-func (f *fold) newConversation(row []byte, conversation eventstore.Mark) (uint64, error) {
-	at := append(row[:len(row):len(row)], conversation[:]...)
-	_, found, err := get(f.batch, at)
-	if err != nil || found {
-		return 0, err
+// newConversation is 1 for a conversation that the tag did not have in the cell yet; it has counted some.
+func (f *fold) newConversation(at tagKey, p *part, counted uint64, conversation eventstore.Mark) (uint64, error) {
+	if slices.Contains(p.talks, conversation) {
+		return 0, nil
 	}
-	return 1, dbError(f.batch.Set(at, nil, nil))
+	key := f.t.talkKey(at, p.model, p.cell, conversation)
+	complete := uint64(len(p.talks)) == counted
+	if len(p.talks) >= maxTalks {
+		p.talks = slices.Delete(p.talks, 0, 1)
+	}
+	p.talks = append(p.talks, conversation)
+	if !complete {
+		if _, found, err := get(f.batch, key); err != nil || found {
+			return 0, err
+		}
+	}
+	return 1, dbError(f.batch.Set(key, nil, nil))
 }
 
 // cell reads a cell into the batch.
@@ -272,45 +303,16 @@ func parseCell(raw []byte, measures int) (*cell, error) {
 	return &cell{persons: numbers[0], sums: numbers[1:], values: append([]byte(nil), rest...), stored: true}, nil
 }
 
-// enter counts one more tag of a mark in a cell, leave one less; the cell's persons are its distinct marks.
-func (f *fold) enter(key cellKey, c *cell, mark eventstore.Mark) error {
-	at := f.t.personKey(key, mark[:])
-	n, err := f.count(at)
+// count counts the rows under a prefix.
+func count(r pebble.Reader, prefix []byte) (n int, err error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: successor(prefix)})
 	if err != nil {
-		return err
+		return 0, dbError(err)
 	}
-	if n == 0 {
-		c.persons++
+	for ok := it.First(); ok; ok = it.Next() {
+		n++
 	}
-	return dbError(f.batch.Set(at, binary.AppendUvarint(nil, n+1), nil))
-}
-
-func (f *fold) leave(key cellKey, c *cell, mark eventstore.Mark) error {
-	at := f.t.personKey(key, mark[:])
-	n, err := f.count(at)
-	if err != nil {
-		return err
-	}
-	if n == 0 || c.persons == 0 {
-		return damaged("a person stands in a cell that does not know them")
-	}
-	if n > 1 {
-		return dbError(f.batch.Set(at, binary.AppendUvarint(nil, n-1), nil))
-	}
-	c.persons--
-	return dbError(f.batch.Delete(at, nil))
-}
-
-func (f *fold) count(at []byte) (uint64, error) {
-	raw, found, err := get(f.batch, at)
-	if err != nil || !found {
-		return 0, err
-	}
-	n, size := binary.Uvarint(raw)
-	if size <= 0 || n == 0 {
-		return 0, damaged("the row of a person in a cell cannot be read")
-	}
-	return n, nil
+	return n, dbError(errors.Join(it.Error(), it.Close()))
 }
 
 // scan copies the rows under a prefix, as the batch sees them.

@@ -15,7 +15,7 @@ const (
 	tableLeftOut  = 'L'
 	tableTag      = 'T'
 	tableGroup    = 'G'
-	tableRow      = 'R'
+	tableTalk     = 'R'
 	tablePerson   = 'P'
 	tableCell     = 'C'
 )
@@ -71,8 +71,8 @@ func (t *tenant) personKey(c cellKey, mark []byte) []byte {
 	return t.key(tablePerson, []byte{c.model}, periodBytes(c.period), c.id[:], mark)
 }
 
-func (t *tenant) rowKey(period eventstore.Period, tag eventstore.Mark, model byte, cell cellID) []byte {
-	return t.key(tableRow, periodBytes(period), tag[:], []byte{model}, cell[:])
+func (t *tenant) talkKey(at tagKey, model byte, cell cellID, conversation eventstore.Mark) []byte {
+	return t.key(tableTalk, periodBytes(at.period), at.tag[:], []byte{model}, cell[:], conversation[:])
 }
 
 // successor is the first key behind all those that begin with the prefix.

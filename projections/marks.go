@@ -11,83 +11,17 @@ import (
 // LabelTag is the label of tags: the mark of one person id in one period, under the person's own secret.
 const LabelTag eventstore.MarkLabel = "projections/tag"
 
-// Bounds of the cache, whose parts are dropped whole when they are full.
-const (
-	cachePersons       = 50_000
-	cacheTags          = 64
-	cacheConversations = 64
-	cacheCounts        = 1_000
-)
-
-// cache remembers what the vault and the database said of persons. It belongs to one runner. A person event takes its persons out, as their secrets
-// or flags may have changed; marks are not in it, since the database has them and person events change them there.
-type cache struct {
-	young, old map[eventstore.PersonID]*person
-	// cells counts the cells of a model in a period.
-	cells map[cellKey]int
-}
-
-// person is what is remembered of one.
-type person struct {
-	leftOut       bool
-	tags          map[eventstore.Period]eventstore.Mark
-	conversations map[conversation]eventstore.Mark
-}
-
-type conversation struct {
-	bot eventstore.BotID
-	id  eventstore.ConversationID
-}
-
-func newCache() *cache {
-	return &cache{young: map[eventstore.PersonID]*person{}, cells: map[cellKey]int{}}
-}
-
-func (c *cache) get(id eventstore.PersonID) *person {
-	if p := c.young[id]; p != nil {
-		return p
-	}
-	p := c.old[id]
-	if p != nil {
-		c.put(id, p)
-	}
-	return p
-}
-
-func (c *cache) put(id eventstore.PersonID, p *person) {
-	if len(c.young) >= cachePersons {
-		c.old, c.young = c.young, map[eventstore.PersonID]*person{}
-	}
-	c.young[id] = p
-}
-
-func (c *cache) forget(ids []eventstore.PersonID) {
-	for _, id := range ids {
-		delete(c.young, id)
-		delete(c.old, id)
-	}
-}
-
-// set puts a value into a bounded map.
-func set[K comparable, V any](m map[K]V, key K, value V, bound int) {
-	if len(m) >= bound {
-		clear(m)
-	}
-	m[key] = value
-}
-
 // standing is where an event's person stands in its periods.
 type standing struct {
-	periods [len(kinds)]eventstore.Period
-	tags    [len(kinds)]eventstore.Mark
-	marks   [len(kinds)]eventstore.Mark
+	keys [len(kinds)]tagKey
+	rows [len(kinds)]*tagRow
 	// isNew says that the tag did not stand anywhere in the period.
 	isNew [len(kinds)]bool
 }
 
 // person finds what is remembered, or asks the database whether the person is left out.
 func (f *fold) person(id eventstore.PersonID) (*person, error) {
-	if p := f.cache.get(id); p != nil {
+	if p, ok := f.cache.persons.get(id); ok {
 		return p, nil
 	}
 	flags, err := f.flags(id)
@@ -97,7 +31,7 @@ func (f *fold) person(id eventstore.PersonID) (*person, error) {
 	p := &person{
 		leftOut: flags != 0, tags: map[eventstore.Period]eventstore.Mark{}, conversations: map[conversation]eventstore.Mark{},
 	}
-	f.cache.put(id, p)
+	f.cache.persons.put(id, p, 1)
 	return p, nil
 }
 
@@ -112,15 +46,15 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 	var s standing
 	complete := true
 	for i, kind := range kinds {
-		s.periods[i] = eventstore.PeriodOf(kind, at, f.t.zone)
-		tag, known := p.tags[s.periods[i]]
-		if known {
-			s.tags[i] = tag
-			if s.marks[i], known, err = f.markOf(s.periods[i], tag); err != nil {
+		period := eventstore.PeriodOf(kind, at, f.t.zone)
+		s.keys[i].period = period
+		if tag, known := p.tags[period]; known {
+			s.keys[i].tag = tag
+			if s.rows[i], err = f.row(s.keys[i]); err != nil {
 				return nil, err
 			}
 		}
-		complete = complete && known
+		complete = complete && s.rows[i] != nil
 	}
 	spoken := conversation{r.Event.Bot, r.Event.Conversation}
 	mark, known := p.conversations[spoken]
@@ -162,8 +96,8 @@ func (f *fold) ask(ctx context.Context, r *eventstore.Recorded, sequence uint64,
 	if sequence < gate.State().First {
 		return false, nil
 	}
-	for i, period := range s.periods {
-		err := f.askPeriod(ctx, gate, period, i, p, s)
+	for i := range s.keys {
+		err := f.askPeriod(ctx, gate, i, p, s)
 		if errors.Is(err, eventstore.ErrErased) {
 			return false, nil
 		}
@@ -182,61 +116,45 @@ func (f *fold) ask(ctx context.Context, r *eventstore.Recorded, sequence uint64,
 	return true, nil
 }
 
-func (f *fold) askPeriod(ctx context.Context, gate eventstore.Gate, period eventstore.Period, i int, p *person, s *standing) error {
-	tag, err := gate.Mark(LabelTag, periodBytes(period))
+func (f *fold) askPeriod(ctx context.Context, gate eventstore.Gate, i int, p *person, s *standing) error {
+	key := &s.keys[i]
+	tag, err := gate.Mark(LabelTag, periodBytes(key.period))
 	if err != nil {
 		return err
 	}
-	mark, found, err := f.markOf(period, tag)
-	if err != nil {
+	key.tag = tag
+	if s.rows[i], err = f.row(*key); err != nil {
 		return err
 	}
-	if !found {
-		if mark, err = f.p.c.Keys.PeriodMark(ctx, f.t.id, gate.Person(), period); err != nil {
+	if s.rows[i] == nil {
+		s.isNew[i], s.rows[i] = true, &tagRow{}
+		if s.rows[i].mark, err = f.p.c.Keys.PeriodMark(ctx, f.t.id, gate.Person(), key.period); err != nil {
 			return err
 		}
 	}
-	s.tags[i], s.marks[i], s.isNew[i] = tag, mark, !found
-	set(p.tags, period, tag, cacheTags)
+	set(p.tags, key.period, tag, cacheTags)
 	return nil
-}
-
-// markOf reads under which mark a tag stands.
-func (f *fold) markOf(period eventstore.Period, tag eventstore.Mark) (mark eventstore.Mark, found bool, err error) {
-	raw, found, err := get(f.batch, f.t.key(tableTag, periodBytes(period), tag[:]))
-	if err != nil || !found {
-		return mark, false, err
-	}
-	if len(raw) != markSize {
-		return mark, false, damaged("the row of a tag cannot be read")
-	}
-	return eventstore.Mark(raw), true, nil
 }
 
 // stand writes down where new tags stand.
 func (f *fold) stand(s *standing) error {
-	for i, period := range s.periods {
-		if s.isNew[i] {
-			if err := f.setMark(period, s.tags[i], s.marks[i]); err != nil {
-				return err
-			}
+	for i, key := range s.keys {
+		if !s.isNew[i] {
+			continue
+		}
+		f.touch(key, s.rows[i])
+		if err := f.join(key, s.rows[i].mark); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (f *fold) setMark(period eventstore.Period, tag, mark eventstore.Mark) error {
-	at := periodBytes(period)
-	return dbError(errors.Join(
-		f.batch.Set(f.t.key(tableTag, at, tag[:]), mark[:], nil),
-		f.batch.Set(f.t.key(tableGroup, at, mark[:], tag[:]), nil, nil),
-	))
+// join and unjoin note which tags stand under a mark.
+func (f *fold) join(key tagKey, mark eventstore.Mark) error {
+	return dbError(f.batch.Set(f.t.key(tableGroup, periodBytes(key.period), mark[:], key.tag[:]), nil, nil))
 }
 
-func (f *fold) unsetMark(period eventstore.Period, tag, mark eventstore.Mark) error {
-	at := periodBytes(period)
-	return dbError(errors.Join(
-		f.batch.Delete(f.t.key(tableTag, at, tag[:]), nil),
-		f.batch.Delete(f.t.key(tableGroup, at, mark[:], tag[:]), nil),
-	))
+func (f *fold) unjoin(key tagKey, mark eventstore.Mark) error {
+	return dbError(f.batch.Delete(f.t.key(tableGroup, periodBytes(key.period), mark[:], key.tag[:]), nil))
 }

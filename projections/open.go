@@ -10,9 +10,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -20,6 +22,12 @@ import (
 
 // formatVersion is the version of the layout of rows.
 const formatVersion = 1
+
+// What the database holds in memory.
+const (
+	memTable   = 32 << 20
+	blockCache = 32 << 20
+)
 
 // stream is what the runner reads: [eventstore.Store].
 type stream interface {
@@ -46,15 +54,22 @@ func open(c Config, s stream, fs vfs.FS) (*Projections, error) {
 	}
 	lock, err := pebble.LockDirectory(c.Dir, fs)
 	if err != nil {
-		return nil, fmt.Errorf("projections: %w", eventstore.ErrInUse)
+		return nil, lockError(err)
 	}
 	made, err := wasMade(fs, c.Dir)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	db, err := pebble.Open(c.Dir, &pebble.Options{
+	o := &pebble.Options{
 		FS: fs, Lock: lock, Logger: quiet{}, ErrorIfNotExists: made, FormatMajorVersion: pebble.FormatNewest,
-	})
+		MemTableSize: memTable, CacheSize: blockCache,
+		// By default damage in a table ends the process; who reads it gets the error, which says ErrDamaged.
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	db, err := pebble.Open(c.Dir, o)
 	if err != nil {
 		return nil, errors.Join(openError(err), lock.Close())
 	}
@@ -128,12 +143,23 @@ func wasMade(fs vfs.FS, dir string) (bool, error) {
 	return false, nil
 }
 
+// lockError tells a directory that is in use from one that cannot be locked.
+func lockError(err error) error {
+	if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by current process") {
+		return fmt.Errorf("projections: %w", eventstore.ErrInUse)
+	}
+	return fmt.Errorf("projections: locking the database directory: %w", err)
+}
+
 func openError(err error) error {
 	if errors.Is(err, pebble.ErrDBDoesNotExist) {
 		return damaged("there are files of a database and no manifest that names them")
 	}
 	if errors.Is(err, os.ErrNotExist) || pebble.IsCorruptionError(err) {
 		return fmt.Errorf("projections: the database does not open (%v): %w", err, eventstore.ErrDamaged)
+	}
+	if strings.Contains(err.Error(), "name from file") { // The options that the database was made with name a comparer that there is not.
+		return fmt.Errorf("projections: the database's options do not read: %w", eventstore.ErrDamaged)
 	}
 	if strings.Contains(err.Error(), "format major version") {
 		return fmt.Errorf("projections: %w", eventstore.ErrNewerVersion)
@@ -192,9 +218,12 @@ func (p *Projections) Close() error {
 // quiet keeps Pebble's chatter out of the log; only what it calls fatal is passed on, and it ends the process as Pebble asks.
 type quiet struct{}
 
+// exit ends the process; tests stand in for it.
+var exit = os.Exit
+
 func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 func (quiet) Fatalf(format string, args ...any) {
 	slog.Error("projections: the database cannot go on", "cause", fmt.Sprintf(format, args...))
-	os.Exit(1)
+	exit(1)
 }

@@ -28,9 +28,13 @@ func modelNamed(name string) (*readmodel.Model, error) {
 	return nil, errNoProjection
 }
 
-// fingerprint changes when what is stored would be counted otherwise.
+// rowsVersion is raised when rows are laid out otherwise; they are then made anew from the stream.
+const rowsVersion = 2
+
+// fingerprint changes when what is stored would be counted or laid out otherwise.
 func fingerprint(models []*readmodel.Model) string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "rows/%d ", rowsVersion)
 	for _, m := range models {
 		fmt.Fprintf(&b, "%d/%s/%d ", m.ID, m.Name, m.Version)
 	}

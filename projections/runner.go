@@ -12,7 +12,9 @@ import (
 // Bounds of one batch: what it holds is in memory until it is committed.
 const (
 	batchItems = 4096
-	batchBytes = 8 << 20
+	batchBytes = 16 << 20
+	// inCellBytes is about what a mark in a cell takes.
+	inCellBytes = 128
 )
 
 // How long the runner waits before it tries again what cannot be answered yet.
@@ -79,7 +81,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // round counts everything that is committed now. When it returns nil, the position is at least the sequence that was committed when it began: messages
 // that were removed leave holes, also at the end, and are never yielded.
 func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error {
-	if err := p.renew(t); err != nil {
+	if err := p.renew(t, cache); err != nil {
 		return err
 	}
 	after := t.position.Load()
@@ -98,6 +100,9 @@ func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error 
 	for item, err := range p.stream.Replay(ctx, t.id, after) {
 		if err == nil {
 			err = f.item(ctx, item)
+			if err != nil && !asked(err) {
+				return err // The batch may hold half of the item; it is dropped.
+			}
 		}
 		if err != nil {
 			return errors.Join(f.commit(), err)
@@ -112,7 +117,12 @@ func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error 
 	return f.commit()
 }
 
-// item counts one message of the stream. With an error nothing of it is counted.
+// asked says that an error is an answer of the vault, which is asked before anything of an item is counted.
+func asked(err error) bool {
+	return errors.Is(err, eventstore.ErrFenced) || errors.Is(err, eventstore.ErrUnavailable)
+}
+
+// item counts one message of the stream. With an error nothing of it is counted durably.
 func (f *fold) item(ctx context.Context, item eventstore.Item) error {
 	var err error
 	switch {

@@ -39,7 +39,7 @@ func (p *Projections) Status(ctx context.Context, id eventstore.TenantID) (Statu
 	s.Lag = s.Committed - s.Position
 	small := uint64(0)
 	for _, m := range p.models {
-		err := t.eachCell(p.db, m, nil, func(c storedCell) error {
+		err := t.eachCell(p.db, m, func(c storedCell) error {
 			s.Cells++
 			if c.persons < uint64(settings.K) {
 				small++
@@ -77,7 +77,7 @@ func Exact(p *Projections, tenant eventstore.TenantID, projection string) ([]Exa
 		return nil, err
 	}
 	var out []ExactCell
-	err = t.eachCell(p.db, m, nil, func(c storedCell) error {
+	err = t.eachCell(p.db, m, func(c storedCell) error {
 		out = append(out, ExactCell{Period: c.key.period, Values: c.values, Persons: c.persons, Sums: c.sums})
 		return nil
 	})

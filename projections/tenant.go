@@ -204,7 +204,7 @@ func (p *Projections) begin(b *pebble.Batch, t *tenant, s Settings) error {
 }
 
 // renew makes the tenant's rows anew from the beginning of the stream if they were made for another time zone or other read models.
-func (p *Projections) renew(t *tenant) error {
+func (p *Projections) renew(t *tenant, cache *cache) error {
 	s, err := p.settings(t.id)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (p *Projections) renew(t *tenant) error {
 		return nil
 	}
 	b := p.db.NewBatch()
-	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableRow, tablePerson, tableCell} {
+	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell} {
 		from := t.key(table)
 		if err := b.DeleteRange(from, successor(from), nil); err != nil {
 			return errors.Join(dbError(err), b.Close())
@@ -227,6 +227,7 @@ func (p *Projections) renew(t *tenant) error {
 	if err := b.Commit(pebble.Sync); err != nil {
 		return dbError(err)
 	}
+	cache.clear()
 	t.position.Store(0)
 	clear(t.made)
 	return nil
