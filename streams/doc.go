@@ -47,6 +47,8 @@
 //
 // # Not guaranteed
 //
+//   - A bit that flips in the server's files while it is stopped in good order is not noticed at the start: the server trusts its summary and passes
+//     over the message. [Streams.Replay] from the beginning then ends with ErrDamaged; Read and Get do not know that there was a message.
 //   - A log/ and a stream that were rolled back together are not noticed here.
 //   - With an external server a message counts as safe after [Config.Settle]; the server's sync interval is not checked.
 package streams

@@ -73,7 +73,7 @@ func (s *Streams) Read(ctx context.Context, tenant eventstore.TenantID, person e
 
 // Replay implements [eventstore.Log].
 func (s *Streams) Replay(ctx context.Context, tenant eventstore.TenantID, after uint64) iter.Seq2[eventstore.Stored, error] {
-	return s.read(ctx, convSpec(tenant), ">", after)
+	return s.read(ctx, convSpec(tenant), everything, after)
 }
 
 func (s *Streams) read(ctx context.Context, sp spec, subject string, after uint64) iter.Seq2[eventstore.Stored, error] {
@@ -92,18 +92,42 @@ func (s *Streams) read(ctx context.Context, sp spec, subject string, after uint6
 			return
 		}
 		stopped := false
+		var yielded uint64
 		err = w.remote.each(ctx, subject, after+1, to, func(m message) bool {
 			if m.subject == sp.filler() {
 				return true
 			}
 			st, err := sp.stored(m)
+			yielded++
 			stopped = !yield(st, err) || err != nil
 			return !stopped
 		})
+		if err == nil && !stopped && subject == everything {
+			err = w.accountFor(ctx, after, to, yielded)
+		}
 		if err != nil && !stopped {
 			yield(eventstore.Stored{}, err)
 		}
 	}
+}
+
+// everything is the subject of all messages of a stream.
+const everything = ">"
+
+// accountFor checks that no more messages are missing among those up to a sequence than were given up for removal: the server passes over what it
+// cannot read.
+func (w *writer) accountFor(ctx context.Context, after, to, found uint64) error {
+	missing := to - after - found
+	if missing == 0 {
+		return nil
+	}
+	return w.do(ctx, func() error {
+		if missing > w.mark.removed {
+			return damaged("the stream %s gave %d messages from %d to %d; only %d were ever removed: at least %d are missing",
+				w.spec.stream(), found, after+1, to, w.mark.removed, missing-w.mark.removed)
+		}
+		return nil
+	})
 }
 
 // Get implements [eventstore.Log].
