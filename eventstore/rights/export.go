@@ -32,11 +32,11 @@ type Document struct {
 	Consents   map[string]bool       `json:"consents"`
 	// Events are those of the whole linked set, in order.
 	Events []eventstore.Recorded `json:"events"`
-	ending
+	Ending
 }
 
-// ending is what stands behind the events; that it is there says that the document is complete.
-type ending struct {
+// Ending is what stands behind the events; that it is there says that the document is complete.
+type Ending struct {
 	Count uint64 `json:"count"`
 	// Channels and Recipients are those of the events, each once, at most 1000.
 	Channels   []string `json:"channels"`
@@ -50,7 +50,7 @@ func (s *Service) Export(ctx context.Context, tenant eventstore.TenantID, actor 
 	if err != nil {
 		return Document{}, err
 	}
-	d.ending, err = s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
+	d.Ending, err = s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
 		d.Events = append(d.Events, e)
 		return nil
 	})
@@ -121,7 +121,7 @@ func (s *Service) begin(ctx context.Context, tenant eventstore.TenantID, actor A
 }
 
 // each reads the events and gathers what stands behind them.
-func (s *Service) each(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, do func(eventstore.Recorded) error) (end ending, err error) {
+func (s *Service) each(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, do func(eventstore.Recorded) error) (end Ending, err error) {
 	channels, recipients := names{}, names{}
 	for e, err := range s.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
 		if err == nil {

@@ -24,11 +24,10 @@ var (
 	errBatchBytes = eventstore.Refuse(eventstore.KindTooLarge, "", "the batch is larger than 256 MiB; this line and those behind it were not read")
 )
 
-// line is one line of the answer to a batch: a receipt, or a line number and an error. It is here for /openapi.json.
-type line struct {
-	*eventstore.Receipt
-	Line  int      `json:"line,omitempty" doc:"Line of the input, from 1; only with an error"`
-	Error *Problem `json:"error,omitempty"`
+// badLine is the answer to a line that was not stored; a good one has a receipt.
+type badLine struct {
+	Line  int      `json:"line" doc:"Line of the input, from 1"`
+	Error *Problem `json:"error"`
 }
 
 // outcome is the result of one event of a batch.
@@ -71,7 +70,7 @@ func (a *API) postLines(w http.ResponseWriter, r *http.Request, c *call) error {
 
 func writeOutcome(out *bufio.Writer, o outcome) error {
 	if o.err != nil {
-		return writeLine(out, line{Line: o.at.Line, Error: problemOf(o.err).atLine(o.at.Line)})
+		return writeLine(out, badLine{Line: o.at.Line, Error: problemOf(o.err).atLine(o.at.Line)})
 	}
 	return writeLine(out, o.receipt)
 }

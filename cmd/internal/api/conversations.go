@@ -61,9 +61,9 @@ func (a *API) readConversation(w http.ResponseWriter, r *http.Request, c *call) 
 	case in.Bot != "" && in.Bot != caller.Bot:
 		return errOtherBot
 	}
-	// The door knows the handle of a conversation without an identity, so it is shown an event of it.
+	// The door knows the handle of a conversation without an identity, so it is shown an event of it, of the one type that needs nothing more.
 	e, err := a.Door.Admit(caller, eventstore.Event{Identity: in.Identity, Conversation: in.Conversation, Bot: caller.Bot,
-		Type: eventstore.TypeMessage, Author: eventstore.AuthorBot}, a.now())
+		Type: eventstore.TypeCustom}, a.now())
 	if err != nil {
 		return err
 	}

@@ -12,14 +12,15 @@ import (
 )
 
 func (a *API) registerEvents() {
-	event := a.schema(eventstore.Event{}, "Event")
+	event, receipt := a.schema(eventstore.Event{}, "Event"), a.schema(eventstore.Receipt{}, "Receipt")
+	result := &huma.Schema{OneOf: []*huma.Schema{receipt, a.schema(badLine{}, "BadLine")}}
 	a.raw(huma.Operation{
 		OperationID: "append", Method: "POST", Path: "/v1/events", Summary: "Append events",
-		Description: "One event as JSON: 201 once it is on disk. Or one event a line: 200 and one result line for each line, in order.",
+		Description: "One event as JSON: 201 once it is on disk. Or one event a line: 200 and one result line for each line that is not empty, in order.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {Schema: event}, linesType: {Schema: event}}},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "One result for each line", Content: map[string]*huma.MediaType{linesType: {Schema: a.schema(line{}, "Line")}}},
-			"201": {Description: "The event is on disk", Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(eventstore.Receipt{}, "Receipt")}}},
+			"200": {Description: "One result for each line", Content: map[string]*huma.MediaType{linesType: {Schema: result}}},
+			"201": {Description: "The event is on disk", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
 		},
 	}, a.postEvents)
 	a.registerImport()

@@ -18,7 +18,7 @@ const MaxLookup = 100
 
 type lookupInput struct {
 	Body struct {
-		Identities []eventstore.Identity `json:"identities" minItems:"1" maxItems:"100"`
+		Identities []eventstore.Identity `json:"identities" minItems:"1" maxItems:"100" nullable:"false"`
 	}
 }
 
@@ -41,10 +41,15 @@ type eraseInput struct {
 	}
 }
 
-// eraseOutput is an erasure, or with dry_run what it would take.
+// eraseOutput is an erasure, or with dry_run what it would take. /openapi.json describes it as the one or the other.
 type eraseOutput struct {
 	*rights.Erasure
 	Preview *rights.Preview `json:"preview,omitempty"`
+}
+
+// previewOutput is eraseOutput with dry_run.
+type previewOutput struct {
+	Preview rights.Preview `json:"preview"`
 }
 
 type erasuresInput struct {
@@ -62,7 +67,10 @@ type erasureInput struct {
 func (a *API) registerPersons() {
 	handle(a, operation("lookup", "POST", "/v1/persons/lookup", "Find the persons that identities name"), a.lookupPersons)
 	handle(a, operation("person", "GET", "/v1/persons/{person}", "What is known of a person"), a.showPerson)
-	handle(a, operation("erase", "POST", "/v1/persons/{person}/erase", "Erase a person, or preview it"), a.erase)
+	erase := operation("erase", "POST", "/v1/persons/{person}/erase", "Erase a person, or preview it")
+	erase.Responses = map[string]*huma.Response{"200": {Description: "The erasure, once nothing can be read any more; with dry_run what it would take",
+		Content: map[string]*huma.MediaType{jsonType: {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schema(rights.Erasure{}, "Erasure"), a.schema(previewOutput{}, "Preview")}}}}}}
+	handle(a, erase, a.erase)
 	handle(a, operation("erasures", "GET", "/v1/erasures", "All erasures"), a.erasures)
 	handle(a, operation("erasure", "GET", "/v1/erasures/{id}", "One erasure and how far it has come"), a.erasure)
 	events := operation("person-events", "GET", "/v1/persons/{person}/events", "A person's events, one a line, in order")
@@ -70,7 +78,7 @@ func (a *API) registerPersons() {
 		parameter("query", "conversation", "string", "Only this conversation"), parameter("query", "after", "integer", "Go on behind this sequence"),
 		parameter("query", "limit", "integer", "At most so many")}
 	events.Responses = map[string]*huma.Response{"200": {Description: "One event a line; a line {\"error\":…} ends it early",
-		Content: map[string]*huma.MediaType{linesType: {Schema: a.schema(eventstore.Recorded{}, "Recorded")}}}}
+		Content: map[string]*huma.MediaType{linesType: {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schema(eventstore.Recorded{}, "Recorded"), a.schema(errorLine{}, "ErrorLine")}}}}}}
 	a.raw(events, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.personEvents(w, r, c, &events) })
 	export := operation("export", "GET", "/v1/persons/{person}/export", "A person's copy of their data")
 	export.Parameters = events.Parameters[:1]
