@@ -8,8 +8,12 @@ package importer
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/oubli-store/oubli/eventstore/importer/botframework"
+	"github.com/oubli-store/oubli/eventstore/importer/cdr"
+	"github.com/oubli-store/oubli/eventstore/importer/cloudevents"
+	"github.com/oubli-store/oubli/eventstore/importer/mail"
 	"github.com/oubli-store/oubli/eventstore/importer/openai"
 	"github.com/oubli-store/oubli/eventstore/importer/oubli"
 	"github.com/oubli-store/oubli/eventstore/importer/rasa"
@@ -28,10 +32,16 @@ type (
 
 var formats = map[string]Format{
 	botframework.Name: botframework.Read,
+	cdr.Name:          cdr.Read,
+	cloudevents.Name:  cloudevents.Read,
+	mail.Name:         mail.Read,
 	openai.Name:       openai.Read,
 	oubli.Name:        oubli.Read,
 	rasa.Name:         rasa.Read,
 }
+
+// Zone is [record.Zone].
+func Zone(name string) (*time.Location, error) { return record.Zone(name) }
 
 // Formats lists the names of the formats, sorted.
 func Formats() []string { return slices.Sorted(maps.Keys(formats)) }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestFormats(t *testing.T) {
-	for _, want := range []string{"botframework", "openai", "oubli", "rasa"} {
+	for _, want := range []string{"botframework", "cdr", "cloudevents", "mail", "openai", "oubli", "rasa"} {
 		if f, ok := Open(want); f == nil || !ok || !strings.Contains(strings.Join(Formats(), " "), want) {
 			t.Errorf("there is no format %s", want)
 		}

@@ -26,6 +26,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 )
@@ -46,6 +47,14 @@ type Options struct {
 	// Channel and Language are for events that do not say.
 	Channel  string
 	Language string
+	// Own are the addresses and numbers that the bot speaks under, Staff those of people who answer in its place.
+	// They tell who wrote, where the input only says from and to.
+	Own, Staff []string
+	// StatusHeader and ApproverHeader name the headers of a mail that say "draft" or "sent", and who approved it.
+	StatusHeader, ApproverHeader string
+	// Region is the country (FR) whose numbers are written without a country code; Zone that of times without one, nil: UTC.
+	Region string
+	Zone   *time.Location
 }
 
 // Position says where in the input something stands.
