@@ -3,6 +3,8 @@ package api
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -33,18 +35,22 @@ type refused struct {
 }
 
 var (
-	errFormatName = eventstore.Refuse(eventstore.KindNotFound, "format", "there is no such format; there are rasa, botframework, openai and oubli")
+	errFormatName = eventstore.Refuse(eventstore.KindNotFound, "format", "there is no such format; there are botframework, cdr, cloudevents, mail, openai, oubli and rasa")
 )
 
 // importTypes are the content types of an import; its format says what the bytes are.
-var importTypes = set("application/json", "application/x-ndjson", "application/octet-stream", "text/plain")
+var importTypes = set("application/json", "application/x-ndjson", "application/octet-stream", "text/plain",
+	"message/rfc822", "application/mbox", "text/csv", "application/cloudevents+json", "application/cloudevents-batch+json")
 
 func (a *API) registerImport() {
 	op := operation("import", "POST", "/v1/import/{format}", "Import what another program wrote")
 	op.Description = "The body holds the bytes of one file. The same bytes again make no duplicates. What the input does not say can be said in the query."
-	op.Parameters = []*huma.Param{parameter("path", "format", "string", "rasa, botframework, openai or oubli"),
+	op.Parameters = []*huma.Param{parameter("path", "format", "string", "botframework, cdr, cloudevents, mail, openai, oubli or rasa"),
 		parameter("query", "conversation", "string", "The conversation of input that names none"), parameter("query", "bot", "string", "The bot, for tokens that speak for no single one"),
-		parameter("query", "channel", "string", "The channel of events that name none"), parameter("query", "language", "string", "The language of events that name none")}
+		parameter("query", "channel", "string", "The channel of events that name none"), parameter("query", "language", "string", "The language of events that name none"),
+		parameter("query", "own", "string", "The bot's own addresses and numbers, with commas (mail, cdr)"), parameter("query", "staff", "string", "The addresses of people who answer in its place, with commas (mail)"),
+		parameter("query", "status_header", "string", "The header that says draft or sent (mail)"), parameter("query", "approver_header", "string", "The header that names who approved (mail)"),
+		parameter("query", "region", "string", "The country of numbers in national form, as in FR (cdr)"), parameter("query", "zone", "string", "The time zone, as in Europe/Paris (cdr)")}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
 	for t := range importTypes {
 		op.RequestBody.Content[t] = &huma.MediaType{}
@@ -66,8 +72,10 @@ func (a *API) importBody(w http.ResponseWriter, r *http.Request, c *call, op *hu
 	if !found {
 		return errFormatName
 	}
-	o := importer.Options{Conversation: eventstore.ConversationID(q.Get("conversation")), Bot: eventstore.BotID(q.Get("bot")),
-		Channel: q.Get("channel"), Language: q.Get("language")}
+	o, err := importOptions(q)
+	if err != nil {
+		return err
+	}
 	caller := c.caller()
 	if caller.Bot != "" {
 		if o.Bot != "" && o.Bot != caller.Bot {
@@ -103,6 +111,20 @@ func (a *API) importBody(w http.ResponseWriter, r *http.Request, c *call, op *hu
 		return first
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// importOptions reads from the query what the input does not say.
+func importOptions(q url.Values) (o importer.Options, err error) {
+	list := func(name string) []string {
+		return strings.FieldsFunc(q.Get(name), func(r rune) bool { return r == ',' })
+	}
+	o = importer.Options{Conversation: eventstore.ConversationID(q.Get("conversation")), Bot: eventstore.BotID(q.Get("bot")),
+		Channel: q.Get("channel"), Language: q.Get("language"), Own: list("own"), Staff: list("staff"),
+		StatusHeader: q.Get("status_header"), ApproverHeader: q.Get("approver_header"), Region: q.Get("region")}
+	if o.Zone, err = importer.Zone(q.Get("zone")); err != nil {
+		return o, err
+	}
+	return o, o.Check()
 }
 
 func (out *imported) refuse(o outcome) {

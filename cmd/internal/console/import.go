@@ -16,18 +16,32 @@ import (
 )
 
 type importCmd struct {
-	Format       string   `required:"" enum:"rasa,botframework,openai,oubli" placeholder:"FORMAT" help:"rasa, botframework, openai or oubli (one event a line, as for append)."`
-	Bot          string   `placeholder:"NAME" help:"The bot whose conversations these are; required unless the token names it or the file does."`
-	Identity     string   `placeholder:"NS:ID" help:"Whose conversations these are, where the file does not say. It wins over what the file says."`
-	Conversation string   `placeholder:"ID" help:"Name of the conversation, where the file does not say."`
-	Channel      string   `placeholder:"NAME" help:"Channel, where the file does not say."`
-	Language     string   `placeholder:"CODE" help:"Language, where the file does not say."`
-	Paths        []string `arg:"" name:"path" help:"Files and directories; - : standard input."`
+	Format         string   `required:"" enum:"botframework,cdr,cloudevents,mail,openai,oubli,rasa" placeholder:"FORMAT" help:"botframework, cdr, cloudevents, mail, openai, oubli (one event a line, as for append) or rasa."`
+	Bot            string   `placeholder:"NAME" help:"The bot whose conversations these are; required unless the token names it or the file does."`
+	Identity       string   `placeholder:"NS:ID" help:"Whose conversations these are, where the file does not say. It wins over what the file says."`
+	Conversation   string   `placeholder:"ID" help:"Name of the conversation, where the file does not say."`
+	Channel        string   `placeholder:"NAME" help:"Channel, where the file does not say."`
+	Language       string   `placeholder:"CODE" help:"Language, where the file does not say."`
+	Own            []string `placeholder:"ADDRESS" help:"An address or number of the bot's own: it tells who wrote or called (mail, cdr)."`
+	Staff          []string `placeholder:"ADDRESS" help:"An address of somebody who answers in the bot's place (mail)."`
+	StatusHeader   string   `placeholder:"HEADER" help:"The header that says draft or sent (mail)."`
+	ApproverHeader string   `placeholder:"HEADER" help:"The header that names who approved (mail)."`
+	Region         string   `placeholder:"COUNTRY" help:"Country of numbers in national form, as in FR (cdr)."`
+	Zone           string   `placeholder:"ZONE" help:"Time zone of the file, as in Europe/Paris; UTC if none is said (cdr)."`
+	Paths          []string `arg:"" name:"path" help:"Files and directories; - : standard input."`
 }
 
 // Run reads every file and stores its events. What is refused is named and counted; the rest is stored.
 func (c importCmd) Run(e *env) error {
-	options := importer.Options{Bot: eventstore.BotID(c.Bot), Conversation: eventstore.ConversationID(c.Conversation), Channel: c.Channel, Language: c.Language}
+	options := importer.Options{Bot: eventstore.BotID(c.Bot), Conversation: eventstore.ConversationID(c.Conversation), Channel: c.Channel, Language: c.Language,
+		Own: c.Own, Staff: c.Staff, StatusHeader: c.StatusHeader, ApproverHeader: c.ApproverHeader, Region: c.Region}
+	var err error
+	if options.Zone, err = importer.Zone(c.Zone); err != nil {
+		return err
+	}
+	if err := options.Check(); err != nil {
+		return err
+	}
 	if c.Identity != "" {
 		id, err := who{Identity: c.Identity}.identity(e)
 		if err != nil {
@@ -112,6 +126,9 @@ func (c counting) Read(p []byte) (int, error) {
 // suffixes are the names of a format's files, looked for in directories.
 var suffixes = map[string][]string{
 	"botframework": {".transcript", ".json"},
+	"cdr":          {".csv"},
+	"cloudevents":  {".json", ".jsonl", ".ndjson"},
+	"mail":         {".eml", ".mbox", ".raw"},
 	"oubli":        {".ndjson", ".jsonl"},
 	"openai":       {".json", ".jsonl", ".ndjson"},
 	"rasa":         {".json", ".jsonl", ".ndjson"},
