@@ -59,3 +59,41 @@ func BenchmarkYear(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkErase erases persons who spoke on 30 days, three handles each, out of 2,000.
+func BenchmarkErase(b *testing.B) {
+	w := newWorld()
+	for range 2000 {
+		w.mint()
+	}
+	for d := range 30 {
+		for i, id := range w.order {
+			e := message("fr", fmt.Sprint("intent", (i+d)%20))
+			e.Time = w.now.Add(-time.Duration(d) * 24 * time.Hour)
+			w.say(id, e)
+		}
+	}
+	for i := 0; i+2 < len(w.order); i += 3 {
+		w.link(w.order[i], w.order[i+1])
+		w.link(w.order[i], w.order[i+2])
+	}
+	p, err := open(Config{Dir: b.TempDir(), Keys: w, Settings: w.settings}, w, vfs.Default)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer closing(b, p)
+	r := newRunner(b, p)
+	w.catchUp(b, r)
+	i := 0
+	for b.Loop() {
+		if i+3 > len(w.order) {
+			b.Fatal("there is nobody left to erase")
+		}
+		w.erase(w.order[i])
+		w.commit()
+		if err := r.round(); err != nil {
+			b.Fatal(err)
+		}
+		i += 3
+	}
+}

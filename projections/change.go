@@ -76,10 +76,8 @@ func (f *fold) leaveOut(ctx context.Context, e *eventstore.PersonEvent, flag byt
 			places = append(places, tagKey{periods[i], tag})
 		}
 	}
-	for _, p := range places {
-		if err := f.removeTag(p); err != nil {
-			return err
-		}
+	if err := f.removeTags(places); err != nil {
+		return err
 	}
 	if gone {
 		if err := f.removeMarks(e.Marks); err != nil {
@@ -170,12 +168,7 @@ func (f *fold) removeMarks(marks []eventstore.PeriodMark) error {
 	if err != nil {
 		return err
 	}
-	for _, tag := range tags {
-		if err := f.removeTag(tag); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.removeTags(tags)
 }
 
 // groups lists the tags that stand under marks.
@@ -210,12 +203,28 @@ func (f *fold) model(id byte) *readmodel.Model {
 	return nil
 }
 
-// removeTag takes out everything that a tag added in a period.
-func (f *fold) removeTag(at tagKey) error {
-	row, err := f.row(at)
-	if err != nil || row == nil {
-		return err
+// removeTags takes out everything that tags added.
+func (f *fold) removeTags(tags []tagKey) error {
+	var days []tagKey
+	for _, at := range tags {
+		row, err := f.row(at)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			continue
+		}
+		if err := f.removeRow(at, row); err != nil {
+			return err
+		}
+		if at.period.Kind == eventstore.Day {
+			days = append(days, at)
+		}
 	}
+	return f.removeConversations(days)
+}
+
+func (f *fold) removeRow(at tagKey, row *tagRow) error {
 	f.touch(at, row)
 	for _, p := range row.parts {
 		key := cellKey{model: p.model, period: at.period, id: p.cell}
@@ -234,20 +243,29 @@ func (f *fold) removeTag(at tagKey) error {
 			return err
 		}
 	}
-	if err := f.removeConversations(at); err != nil {
-		return err
-	}
 	row.parts, row.gone = nil, true
 	return f.unjoin(at, row.mark)
 }
 
-func (f *fold) removeConversations(at tagKey) error {
-	if at.period.Kind != eventstore.Day {
+// removeConversations removes the conversations that were counted for tags, by one walk.
+func (f *fold) removeConversations(tags []tagKey) error {
+	if len(tags) == 0 {
 		return nil
 	}
-	keys, _, err := scan(f.batch, f.t.key(tableTalk, periodBytes(at.period), at.tag[:]))
+	all := f.t.key(tableTalk)
+	it, err := f.batch.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: successor(all)})
 	if err != nil {
-		return err
+		return dbError(err)
+	}
+	var keys [][]byte
+	for _, at := range tags {
+		from := f.t.key(tableTalk, periodBytes(at.period), at.tag[:])
+		for ok := it.SeekGE(from); ok && bytes.HasPrefix(it.Key(), from); ok = it.Next() {
+			keys = append(keys, bytes.Clone(it.Key()))
+		}
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return dbError(err)
 	}
 	for _, k := range keys {
 		if err := f.batch.Delete(k, nil); err != nil {

@@ -176,7 +176,8 @@ func (h *history) settle() {
 	h.pending = eventstore.PersonID{}
 }
 
-// TestLaw: for random histories in which the vault runs ahead of the stream and of the runner at any moment, in which the runner crashes and begins anew, what was
+// TestLaw: for random histories in which the vault runs ahead of the stream and of the runner at any moment, in which the runner crashes and begins anew and the
+// time zone changes, what was
 // counted bit by bit is what a fresh database counts, and what a plain count says.
 func TestLaw(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -213,6 +214,14 @@ func TestLaw(t *testing.T) {
 					closing(t, p)
 					p = h.open(t, fs)
 					r = newRunner(t, p)
+				}
+			case 5:
+				if rapid.IntRange(0, 5).Draw(rt, "rezone") == 0 {
+					zone, err := time.LoadLocation(rapid.SampledFrom([]string{"Etc/GMT-9", "Etc/GMT+9"}).Draw(rt, "zone"))
+					if err != nil {
+						rt.Fatal(err)
+					}
+					h.zone = zone
 				}
 			default:
 				h.step()
