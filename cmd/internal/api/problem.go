@@ -69,7 +69,7 @@ var (
 	errBroken    = eventstore.Refuse(eventstore.KindInvalid, "", "the request's body broke off")
 	errInternal  = eventstore.Refuse(eventstore.KindUnavailable, "", "an internal error; the server's log has more")
 	errKeyLost   = eventstore.Refuse(eventstore.KindUnavailable, "", "the vault has no key for this person: it was restored from a backup older than the person")
-	errDamaged   = eventstore.Refuse(eventstore.KindUnavailable, "", "stored data is damaged; `oubli vault check` and `oubli log check` name the damage")
+	errDamaged   = eventstore.Refuse(eventstore.KindUnavailable, "", "stored data is damaged; the server's log has more")
 	errDeadline  = eventstore.Refuse(eventstore.KindUnavailable, "", "it took too long; try again")
 )
 

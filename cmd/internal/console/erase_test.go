@@ -107,8 +107,8 @@ func TestErasureAsJSON(t *testing.T) {
 		}
 	}
 	_, out, _ := run(t, "", "erasure", "list")
-	want(t, "the list", out, "01KERASURE", "the person's request", "shredded: the keys are destroyed")
+	want(t, "the list", out, "ERASURE ", " STAGE", "01KERASURE", "the person's request", "shredded: the keys are destroyed")
 	t.Setenv("OUBLI_LANG", "fr")
 	_, out, _ = run(t, "", "erasure", "list")
-	want(t, "the list in French", out, "demande de la personne", "détruit : les clés n'existent plus")
+	want(t, "the list in French", out, "ÉTAPE", "demande de la personne", "détruit : les clés n'existent plus")
 }

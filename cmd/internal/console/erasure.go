@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore/rights"
@@ -37,7 +38,10 @@ func (erasureListCmd) Run(e *env) error {
 		e.note("%s", e.say("no_erasures"))
 		return nil
 	}
-	t := table{head: []string{e.say("erasure"), e.say("person"), e.say("reason"), e.say("when"), e.say("stage")}}
+	var t table
+	for _, name := range []string{"erasure", "person", "reason", "when", "stage"} {
+		t.head = append(t.head, strings.ToUpper(e.say(name))) // as in every table
+	}
 	for _, x := range list.Erasures {
 		stage, began := rights.Requested, x.Stages[rights.Requested]
 		for _, s := range stages {

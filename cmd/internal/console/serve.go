@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,8 +53,11 @@ func (e *env) listening(s settings.Server, srv *server.Server) error {
 	if srv.NATSURL() != "" {
 		fmt.Fprintf(e.out, "NATS for bots listens at %s\n", srv.NATSURL())
 	}
-	fmt.Fprintf(e.out, "The first access token is in %s\n", srv.AdminToken())
-	if !s.Production {
+	_, missing := os.Stat(srv.AdminToken()) // it may be taken away once there are others
+	if missing == nil {
+		fmt.Fprintf(e.out, "The first access token is in %s\n", srv.AdminToken())
+	}
+	if missing == nil && !s.Production {
 		fmt.Fprintln(e.out, "It holds every role in the tenant default (unless it was made with --production), so that you can try everything.")
 	}
 	_, err := fmt.Fprintln(e.out, "Stop with Ctrl-C.")

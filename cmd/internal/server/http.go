@@ -72,6 +72,9 @@ func (s *Server) listen() error {
 		<-served
 		return err
 	})
+	for _, name := range s.c.InClear() {
+		s.c.Log.Warn("access tokens and texts cross the network unencrypted: give tls-cert and tls-key, or listen on loopback behind a proxy that has them", "setting", name)
+	}
 	s.c.Log.Info("serving", "url", s.URL())
 	return nil
 }

@@ -45,11 +45,8 @@ func (s Server) production(at func(string) volume) (r Refusals) {
 	if roots.copyOnWrite {
 		r = append(r, "roots: this filesystem does not overwrite in place (copy-on-write or layered), so an erased root would stay; use ext4 without snapshots")
 	}
-	if s.TLSCert == "" && !loopback(s.Listen) {
-		r = append(r, "listen: in production HTTP off loopback needs tls-cert and tls-key")
-	}
-	if s.NATSListen != "" && s.TLSCert == "" && !loopback(s.NATSListen) {
-		r = append(r, "nats-listen: in production NATS off loopback needs tls-cert and tls-key")
+	for _, name := range s.InClear() {
+		r = append(r, name+": in production off loopback needs tls-cert and tls-key")
 	}
 	for part := range strings.SplitSeq(s.NATS, ",") {
 		part = strings.TrimSpace(part)
@@ -59,6 +56,20 @@ func (s Server) production(at func(string) volume) (r Refusals) {
 		}
 	}
 	return r
+}
+
+// InClear lists the settings under which access tokens and texts cross a network unencrypted. In production they are refused.
+func (s Server) InClear() (names []string) {
+	if s.TLSCert != "" {
+		return nil
+	}
+	if !loopback(s.Listen) {
+		names = append(names, "listen")
+	}
+	if s.NATSListen != "" && !loopback(s.NATSListen) {
+		names = append(names, "nats-listen")
+	}
+	return names
 }
 
 // loopback says whether an address can be reached from this machine alone.

@@ -193,3 +193,20 @@ func TestFilesystem(t *testing.T) {
 		t.Errorf("/proc is on the device of %s", dir)
 	}
 }
+
+// TestInClear: only listeners that others can reach, and only without TLS.
+func TestInClear(t *testing.T) {
+	for _, test := range []struct {
+		s    Server
+		want string
+	}{
+		{Server{Listen: "127.0.0.1:1", NATSListen: "localhost:2"}, ""},
+		{Server{Listen: "0.0.0.0:1"}, "listen"},
+		{Server{Listen: ":1", NATSListen: "[::]:2"}, "listen nats-listen"},
+		{Server{Listen: "192.0.2.1:1", NATSListen: "192.0.2.1:2", TLSCert: "c", TLSKey: "k"}, ""},
+	} {
+		if got := strings.Join(test.s.InClear(), " "); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.s, got, test.want)
+		}
+	}
+}
