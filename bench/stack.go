@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -73,7 +72,11 @@ func (s *stack) Close() error {
 	return first
 }
 
-var text512 = strings.Repeat("Bonjour, où en est ma commande ? ", 16)[:512]
+// text512 is prose: a repetition would compress to nothing.
+const text512 = "Bonjour, je vous écris parce que ma commande n'est toujours pas arrivée alors que le suivi indique qu'elle a été livrée mardi " +
+	"dernier à mon adresse. J'ai demandé à mes voisins et au gardien, personne n'a vu le colis. Pouvez-vous me dire qui a signé le bon de " +
+	"livraison, et me renvoyer les articles manquants, ou me rembourser si ce n'est pas possible ? Je pars en vacances vendredi et j'aimerais " +
+	"avoir une réponse avant. Merci d'avance pour votre aide, bien cordialement. P.-S. : on me joint les soirs."
 
 // message is an event of 512 bytes of text of one of the persons.
 func message(person int, key string) eventstore.Event {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore/envelope"
@@ -99,9 +100,30 @@ func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, e
 	p := &Pending{done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.receipt, p.err = f.await(context.WithoutCancel(ctx), ticket)
+		p.receipt, p.err = f.await(s.landing.by(f.until), ticket)
 	}()
 	return p, nil
+}
+
+// landings gives flights the context that ends their wait. Flights that begin within a moment share one, which spares each a timer: it
+// ends up to [landingGrain] before a flight's own time, never behind it.
+type landings struct {
+	mu     sync.Mutex
+	ctx    context.Context
+	cancel context.CancelFunc // it ends by itself
+	until  time.Time
+}
+
+const landingGrain = gateHold / 64
+
+func (l *landings) by(until time.Time) context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx == nil || l.until.After(until) || until.Sub(l.until) > landingGrain {
+		l.until = until
+		l.ctx, l.cancel = context.WithDeadline(context.Background(), until)
+	}
+	return l.ctx
 }
 
 // takeOff seals the event and gives it to the log.
@@ -166,8 +188,6 @@ func (f *flight) land() {
 // await answers once the log has, and releases the gate.
 func (f *flight) await(ctx context.Context, ticket Ticket) (Receipt, error) {
 	defer f.land()
-	ctx, cancel := context.WithDeadline(ctx, f.until)
-	defer cancel()
 	at, err := ticket.Wait(ctx)
 	switch {
 	case errors.Is(err, ErrConflict):

@@ -26,8 +26,9 @@ const (
 const (
 	// maxBody bounds a body, however small it was compressed.
 	maxBody = 1 << 20
-	// compressFrom is the size from which compression is tried.
-	compressFrom = 256
+	// compressFrom is the size from which compression is tried. Below it, it costs 20 to 40 µs an event, which is more than sealing, journal and
+	// stream together, and saves some 150 bytes.
+	compressFrom = 1 << 10
 )
 
 // body is an event as CBOR. The time is in nanoseconds since 1970.
@@ -151,9 +152,7 @@ func pack(body []byte) []byte {
 			form, in = formZstd, small
 		}
 	}
-	plain := make([]byte, 0, 1+len(in))
-	plain = append(append(plain, form), in...)
-	return envelope.Pad(make([]byte, 0, envelope.PaddedSize(len(plain))), plain)
+	return envelope.Pad(make([]byte, 0, envelope.PaddedSize(1+len(in))), []byte{form}, in)
 }
 
 // unpack gives the body of a padded plaintext; it may alias it. ErrDamaged, ErrNewerVersion.

@@ -306,3 +306,21 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestPackLeavesShortOnes: below compressFrom nothing is compressed, and what was compressed at any size still opens.
+func TestPackLeavesShortOnes(t *testing.T) {
+	short := bytes.Repeat([]byte("a"), compressFrom-1)
+	if padded := pack(short); len(padded) != envelope.PaddedSize(1+len(short)) {
+		t.Errorf("%d bytes were packed to %d", len(short), len(padded))
+	}
+	if padded := pack(append(short, 'a')); len(padded) >= len(short) {
+		t.Errorf("%d bytes were packed to %d", compressFrom, len(padded))
+	}
+	for _, n := range []int{1, 300, 3000} {
+		body := bytes.Repeat([]byte("a"), n)
+		plain := append([]byte{formZstd}, zstds().EncodeAll(body, nil)...)
+		if got, err := unpack(envelope.Pad(nil, plain)); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("a compressed body of %d bytes: %v", n, err)
+		}
+	}
+}

@@ -97,7 +97,7 @@ func (p *parser) object(fields func(*parser, *Event, string) (bool, *Problem), e
 		if err != nil {
 			return p.broken(err)
 		}
-		name, err := unquote(raw)
+		name, err := nameOf(raw)
 		if err != nil {
 			return p.broken(err)
 		}
@@ -181,6 +181,28 @@ func (p *parser) str(field text, to *string) *Problem {
 	}
 	*to = s
 	return nil
+}
+
+// names are the known names as they stand in JSON, so that reading one allocates nothing.
+var names = func() map[string]string {
+	m := map[string]string{}
+	for _, name := range []string{
+		"id", "time", "identity", "also", "conversation", "type", "author", "operator", "bot", "bot_version", "channel", "language", "text",
+		"status", "approver", "data", "expected_sequence", "intent", "entities", "slot", "handoff", "conversation_state", "feedback", "consent",
+		"notice", "disclosure", "namespace", "name", "confidence", "fallback", "value", "start", "end", "sensitive", "to", "reason", "state",
+		"outcome", "score", "scale", "purpose", "granted", "method", "source", "version", "recipient", "categories",
+	} {
+		m[`"`+name+`"`] = name
+	}
+	return m
+}()
+
+// nameOf is unquote for the name of a field.
+func nameOf(raw []byte) (string, error) {
+	if name, ok := names[string(raw)]; ok {
+		return name, nil
+	}
+	return unquote(raw)
 }
 
 // unquote gives the text of a JSON string that is known to be valid.

@@ -28,6 +28,8 @@ type Store struct {
 	entropy sync.Mutex
 	// outboxes holds a lock for each tenant: one at a time sends what the vault owes.
 	outboxes sync.Map
+	// landing holds the deadlines of appends on their way.
+	landing landings
 }
 
 // New makes a store over its parts. It does nothing until asked.

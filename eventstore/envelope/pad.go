@@ -22,11 +22,17 @@ func PaddedSize(n int) int {
 	return (n + mask) &^ mask
 }
 
-// Pad appends to dst the padded body: its length (4 bytes, big endian), the body, zeros up to [PaddedSize].
-func Pad(dst, body []byte) []byte {
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)))
-	dst = append(dst, body...)
-	return append(dst, make([]byte, PaddedSize(len(body))-4-len(body))...)
+// Pad appends to dst the padded body, which may come in parts: its length (4 bytes, big endian), the body, zeros up to [PaddedSize].
+func Pad(dst []byte, parts ...[]byte) []byte {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
+	for _, p := range parts {
+		dst = append(dst, p...)
+	}
+	return append(dst, make([]byte, PaddedSize(size)-4-size)...)
 }
 
 // Unpad returns the body, which aliases padded. ErrPadding.
