@@ -30,6 +30,7 @@ const (
 	ActConversation    Act = "conversation-read"
 	ActLinked          Act = "person-linked"
 	ActVaultChecked    Act = "vault-status-read"
+	ActKEKRotated      Act = "kek-rotated"
 )
 
 // Entry is one entry of the ledger: codes, token ids, ledger references, salted hashes. It has no field that could hold

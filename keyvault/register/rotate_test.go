@@ -122,7 +122,7 @@ func TestRotateCrash(t *testing.T) {
 	}
 }
 
-var broken = errors.New("the disk is broken")
+var errBroken = errors.New("the disk is broken")
 
 // persisting is a filesystem of which one change of a directory fails after it had its effect.
 type persisting struct {
@@ -132,7 +132,7 @@ type persisting struct {
 
 func (p *persisting) fails(err error) error {
 	if p.left--; p.left == -1 && err == nil {
-		return broken
+		return errBroken
 	}
 	return err
 }
@@ -146,7 +146,7 @@ func TestRotateFailsLate(t *testing.T) {
 	const changes = 3 // link, rename, remove
 	for k := range changes {
 		r, mem := newRotation(t)
-		if err := Rotate(&persisting{mem, k}, rotated, r.old, r.new, agree); !errors.Is(err, broken) {
+		if err := Rotate(&persisting{mem, k}, rotated, r.old, r.new, agree); !errors.Is(err, errBroken) {
 			t.Fatalf("change %d failed: %v", k, err)
 		}
 		r.audit(mem, fmt.Sprintf("change %d failed late", k))
@@ -165,7 +165,7 @@ func TestRotateFails(t *testing.T) {
 		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 				if writes++; writes == k+1 {
-					return broken
+					return errBroken
 				}
 			}
 			return nil
@@ -177,7 +177,7 @@ func TestRotateFails(t *testing.T) {
 			}
 			return
 		}
-		if !errors.Is(err, broken) {
+		if !errors.Is(err, errBroken) {
 			t.Fatalf("write %d failed: %v", k, err)
 		}
 		r.audit(mem, fmt.Sprintf("write %d failed", k))

@@ -51,7 +51,8 @@ type commands struct {
 		List ledgerListCmd `cmd:"" help:"${cmd_ledger_list}"`
 	} `cmd:"" help:"${cmd_ledger}"`
 	Vault struct {
-		Status vaultStatusCmd `cmd:"" help:"${cmd_vault_status}"`
+		Status    vaultStatusCmd    `cmd:"" help:"${cmd_vault_status}"`
+		RotateKEK vaultRotateKEKCmd `cmd:"" name:"rotate-kek" help:"${cmd_vault_rotate_kek}"`
 	} `cmd:"" help:"${cmd_vault}"`
 	Projections struct {
 		Status projectionsStatusCmd `cmd:"" help:"${cmd_projections_status}"`

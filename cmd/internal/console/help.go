@@ -52,7 +52,7 @@ func (e *env) help(_ kong.HelpOptions, c *kong.Context) error {
 }
 
 // local are the commands that talk to no server.
-var local = map[string]bool{"_serve": true, "_demo": true, "_version": true, "_config": true}
+var local = map[string]bool{"_serve": true, "_demo": true, "_version": true, "_config": true, "_vault_rotate-kek": true}
 
 // commandPath is the command as it is typed, arguments left out.
 func commandPath(node *kong.Node) string {
