@@ -16,6 +16,14 @@ type Report struct {
 	Persons, Handles, Fenced, Erased, Owed int
 	// Damage says what is wrong, by kind of row; it names persons by their ids and no handle.
 	Damage []string
+
+	holders map[eventstore.LedgerReference]eventstore.PersonID
+}
+
+// Holder is the person whose record a ledger reference names, if the vault holds it.
+func (r Report) Holder(ref eventstore.LedgerReference) (eventstore.PersonID, bool) {
+	id, found := r.holders[ref]
+	return id, found
 }
 
 // checker goes through one tenant.
@@ -169,7 +177,9 @@ func (c *checker) small(context.Context) error {
 // people holds records, handles and linked sets against each other.
 func (c *checker) people() {
 	handles := 0
+	c.report.holders = make(map[eventstore.LedgerReference]eventstore.PersonID, len(c.records))
 	for id, r := range c.records {
+		c.report.holders[r.reference] = id
 		for _, h := range r.identities {
 			handles++
 			if c.named[handleOf(h)] != id {

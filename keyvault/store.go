@@ -156,9 +156,16 @@ func (v *Vault) attempt(write func() error) (err error) {
 
 // fail stops the vault: from here every call answers with a retryable error, until it is opened again.
 func (v *Vault) fail(cause error) error {
-	err := error(errStopped.Because(cause))
+	return v.stop(errStopped.Because(cause))
+}
+
+// stop lets every further call answer err.
+func (v *Vault) stop(err error) error {
 	v.stopped.CompareAndSwap(nil, &err)
 	return err
 }
+
+// errRotten: Pebble met a table that is not what it wrote.
+var errRotten = fmt.Errorf("vault: a table of the database does not hold what was written; the vault has stopped: %w", eventstore.ErrDamaged)
 
 var errStopped = eventstore.Refuse(eventstore.KindUnavailable, "", "the key vault could not write to its disk and has stopped; it must be opened again")

@@ -204,6 +204,8 @@ func (v *Vault) openDB() error {
 	v.db, err = pebble.Open(v.c.Dir, &pebble.Options{
 		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
 		ErrorIfNotExists: !v.c.Create, MemTableSize: 32 << 20,
+		// Without it Pebble ends the process when it meets a damaged table in the background.
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { v.stop(errRotten) }},
 	})
 	if err != nil {
 		return fmt.Errorf("vault: opening the database: %w", damage(err))

@@ -52,6 +52,7 @@ type commands struct {
 	} `cmd:"" help:"${cmd_ledger}"`
 	Vault struct {
 		Status    vaultStatusCmd    `cmd:"" help:"${cmd_vault_status}"`
+		Check     vaultCheckCmd     `cmd:"" help:"${cmd_vault_check}"`
 		RotateKEK vaultRotateKEKCmd `cmd:"" name:"rotate-kek" help:"${cmd_vault_rotate_kek}"`
 	} `cmd:"" help:"${cmd_vault}"`
 	Projections struct {
