@@ -117,6 +117,7 @@ func audit(t testing.TB, p *Projections) {
 		sums  []uint64
 	}
 	want := map[cellKey]*count{}
+	parts := map[string]bool{}
 	for i, k := range keys {
 		rest := k[len(f.t.prefix)+1:]
 		period := parsePeriod(rest)
@@ -125,6 +126,7 @@ func audit(t testing.TB, p *Projections) {
 			t.Fatal(err)
 		}
 		for _, p := range row.parts {
+			parts[string(rest)+string([]byte{p.model})+string(p.cell[:])] = true
 			key := cellKey{model: p.model, period: period, id: p.cell}
 			c := want[key]
 			if c == nil {
@@ -152,5 +154,23 @@ func audit(t testing.TB, p *Projections) {
 	}
 	if found != len(want) {
 		t.Errorf("%d cells, and tags in %d", found, len(want))
+	}
+	auditTalk(t, p, f, parts)
+}
+
+// auditTalk: no conversation row stands without its tag's part, so that nothing of somebody who was taken out is left.
+func auditTalk(t testing.TB, p *Projections, f *fold, parts map[string]bool) {
+	t.Helper()
+	keys, _, err := scan(p.db, f.t.key(tableTalk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		rest := k[len(f.t.prefix)+1 : len(k)-markSize]
+		at := rest[:periodSize+markSize]
+		model, cell := rest[len(at)], rest[len(at)+1:]
+		if !parts[string(at)+string([]byte{model})+string(cell)] {
+			t.Error("a conversation row without its tag's part")
+		}
 	}
 }
