@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -135,14 +136,14 @@ func (v *Vault) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	desc, err := pebble.Peek(v.c.Dir, v.fs)
-	if err != nil {
-		return fmt.Errorf("vault: looking for the database: %w", damage(err))
+	if !v.c.Create {
+		if desc, err := pebble.Peek(v.c.Dir, v.fs); err != nil {
+			return fmt.Errorf("vault: looking for the database: %w", damage(err))
+		} else if !desc.Exists {
+			return fmt.Errorf("vault: the database is missing: %w", eventstore.ErrDamaged)
+		}
 	}
-	if !desc.Exists && !v.c.Create {
-		return fmt.Errorf("vault: the database is missing: %w", eventstore.ErrDamaged)
-	}
-	if err := v.openDB(); err != nil {
+	if err := v.openOrBegin(); err != nil {
 		return err
 	}
 	fresh, err := v.openHeader()
@@ -195,12 +196,37 @@ func (v *Vault) makeDir(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-func (v *Vault) openDB() error {
+// openOrBegin opens the database. One whose making was cut off by a crash is made anew: as long as there is no register there is no root, and
+// nothing that could be opened.
+func (v *Vault) openOrBegin() error {
 	lock, err := pebble.LockDirectory(v.c.Dir, v.fs)
 	if err != nil {
 		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
 	}
 	v.locks = append(v.locks, lock)
+	failed := v.openDB(lock)
+	if failed == nil || !v.c.Create {
+		return failed
+	}
+	if _, err := v.fs.Stat(v.fs.PathJoin(v.c.Roots, register.FileName)); !errors.Is(err, fs.ErrNotExist) {
+		return failed
+	}
+	names, err := v.fs.List(v.c.Dir)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	for _, name := range names {
+		if name == "LOCK" {
+			continue
+		}
+		if err := v.fs.RemoveAll(v.fs.PathJoin(v.c.Dir, name)); err != nil {
+			return errors.Join(failed, err)
+		}
+	}
+	return v.openDB(lock)
+}
+
+func (v *Vault) openDB(lock *pebble.Lock) (err error) {
 	v.db, err = pebble.Open(v.c.Dir, &pebble.Options{
 		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
 		ErrorIfNotExists: !v.c.Create, MemTableSize: 32 << 20,
@@ -208,6 +234,7 @@ func (v *Vault) openDB() error {
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { v.stop(errRotten) }},
 	})
 	if err != nil {
+		v.db = nil
 		return fmt.Errorf("vault: opening the database: %w", damage(err))
 	}
 	return nil
