@@ -101,6 +101,10 @@ func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
 		DisableWAL:         true,
 		MemTableSize:       16 << 20,
 		Logger:             indexLogger{log},
+		// Without it Pebble ends the process when it meets a damaged table in the background. Reads of such a table fail.
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {
+			log.Error("a table of log/" + indexDir + " is damaged")
+		}},
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
