@@ -253,7 +253,7 @@ func TestHandle(t *testing.T) {
 		"user@localhost":      {Namespace: "rasa", ID: "user@localhost"},
 		"+33 (1) 99-00-12-34": {Namespace: "phone", ID: "+33199001234"},
 		"33199001234":         {Namespace: "phone", ID: "+33199001234"},
-		"331234500001":        {Namespace: "rasa", ID: "331234500001"}, // no French number is as long
+		"332345600001":        {Namespace: "rasa", ID: "332345600001"}, // no French number is as long
 		"123456789":           {Namespace: "rasa", ID: "123456789"},
 		"0199001234":          {Namespace: "rasa", ID: "0199001234"},
 		"+1":                  {Namespace: "rasa", ID: "+1"},
