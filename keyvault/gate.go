@@ -2,7 +2,6 @@ package keyvault
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"sync"
@@ -170,26 +169,6 @@ func (g *gate) Release() {
 	if g.released.CompareAndSwap(false, true) {
 		g.o.t.v.gates.release(g.o)
 	}
-}
-
-// mark is a PRF of the parts.
-func mark(own secret.Bytes, label eventstore.MarkLabel, parts ...[]byte) (m eventstore.Mark) {
-	h := newPRF(own, "oubli/mark/1")
-	h.Write([]byte(label))
-	h.Write([]byte{0})
-	for _, p := range parts {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
-		h.Write(p)
-	}
-	copy(m[:], h.Sum(nil))
-	return m
-}
-
-func periodMark(set secret.Bytes, p eventstore.Period) (m eventstore.Mark) {
-	h := newPRF(set, "oubli/period/1")
-	h.Write(binary.BigEndian.AppendUint32([]byte{byte(p.Kind)}, uint32(p.First)))
-	copy(m[:], h.Sum(nil))
-	return m
 }
 
 // noKey says why a person has no key of a month.
