@@ -190,8 +190,11 @@ func (f *fold) groups(marks []eventstore.PeriodMark) (tags []tagKey, err error) 
 			}
 			tags = append(tags, tagKey{m.Period, eventstore.Mark(tag)})
 		}
+		if err := it.Error(); err != nil { // the next seek would forget it
+			return nil, dbError(errors.Join(err, it.Close()))
+		}
 	}
-	return tags, dbError(errors.Join(it.Error(), it.Close()))
+	return tags, dbError(it.Close())
 }
 
 func (f *fold) model(id byte) *readmodel.Model {
@@ -263,8 +266,11 @@ func (f *fold) removeConversations(tags []tagKey) error {
 		for ok := it.SeekGE(from); ok && bytes.HasPrefix(it.Key(), from); ok = it.Next() {
 			keys = append(keys, bytes.Clone(it.Key()))
 		}
+		if err := it.Error(); err != nil { // the next seek would forget it
+			return dbError(errors.Join(err, it.Close()))
+		}
 	}
-	if err := errors.Join(it.Error(), it.Close()); err != nil {
+	if err := it.Close(); err != nil {
 		return dbError(err)
 	}
 	for _, k := range keys {
