@@ -104,7 +104,13 @@ func TestStartRefusesStreamCreatedAnew(t *testing.T) {
 	if err := r.js().DeleteStream(context.Background(), "CONV_default"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.js().CreateStream(context.Background(), convSpec(tenant).config(vault, 1)); err != nil {
+	var err error
+	for range 200 { // the server may still be deleting the old one's files
+		if _, err = r.js().CreateStream(context.Background(), convSpec(tenant).config(vault, 1)); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	r.restart()
