@@ -41,7 +41,7 @@ func (r *run) oldVault(ctx context.Context, old string) error {
 	})
 	r.prove(errors.Is(err, eventstore.ErrDamaged) && got.events == 0, "The old copy of the vault does not open with what there is today.",
 		"It says: %s.", oneLine(err))
-	r.say("    Why: the erasure overwrote the root key that this copy hangs from. No file holds it any more.")
+	r.say("    Why: the root key that this copy hangs from is overwritten, by an erasure and at every restart. No file holds it any more.")
 	return nil
 }
 
