@@ -147,6 +147,9 @@ func ValidNamespace(s string) bool {
 	return true
 }
 
+// ValidPurpose reports whether s has the form of a purpose of consent: a code, because the ledger keeps it for good.
+func ValidPurpose(s string) bool { return ValidNamespace(s) }
+
 // parts checks the parts that an event may have whatever its type.
 func (c *checker) parts(e *Event) {
 	if i := e.Intent; i != nil {
@@ -170,7 +173,9 @@ func (c *checker) parts(e *Event) {
 		c.within("feedback.score", f.Score, 0, f.Scale)
 	}
 	if s := e.Consent; s != nil {
-		c.required("consent.purpose", s.Purpose, MaxName)
+		if c.required("consent.purpose", s.Purpose, MaxName); s.Purpose != "" && !ValidPurpose(s.Purpose) {
+			c.refuse("consent.purpose", "a purpose is a lower-case letter followed by at most 31 letters, digits, hyphens or underscores")
+		}
 		c.oneOf("consent.method", s.Method, "", "message", "button", "banner", "voice")
 		c.short("consent.source", s.Source, MaxName)
 		c.short("consent.notice", s.Notice, MaxName)

@@ -62,7 +62,7 @@ func drawEvent(t *rapid.T) Event {
 		e.Feedback = &Feedback{rapid.Float64Range(0, 5).Draw(t, "score"), 5}
 	}
 	if maybe("consent") {
-		e.Consent = &Consent{some("purpose"), maybe("granted"), "button", str("source"), str("notice")}
+		e.Consent = &Consent{rapid.StringMatching(`[a-z][a-z0-9_-]{0,31}`).Draw(t, "purpose"), maybe("granted"), "button", str("source"), str("notice")}
 	}
 	if maybe("notice") {
 		e.Notice = &Notice{some("version"), str("notice language")}

@@ -31,6 +31,20 @@ const (
 	ActLinked          Act = "person-linked"
 	ActVaultChecked    Act = "vault-status-read"
 	ActKEKRotated      Act = "kek-rotated"
+
+	ActRestricted   Act = "person-restricted"
+	ActUnrestricted Act = "person-unrestricted"
+	ActObjected     Act = "person-objected"
+	ActUnobjected   Act = "person-unobjected"
+	ActHeld         Act = "person-held"
+	ActUnheld       Act = "person-unheld"
+	// ActConsentWithdrawn names the purpose that was withdrawn from, in Entry.Purpose.
+	ActConsentWithdrawn Act = "consent-withdrawn"
+	// ActExpired is retention's: the key months before Entry.Before lose their keys.
+	ActExpired Act = "expired"
+	// ActBackupMade and ActRestored are about the whole tenant.
+	ActBackupMade Act = "backup-made"
+	ActRestored   Act = "restored"
 )
 
 // Entry is one entry of the ledger: codes, token ids, ledger references, salted hashes. It has no field that could hold
@@ -51,6 +65,10 @@ type Entry struct {
 	Subject []byte
 	// Count is how many things were concerned, where references are not listed one by one.
 	Count uint64
+	// Before is the first key month that retention spares (0: the act is about no month).
+	Before KeyMonth
+	// Purpose is the purpose of consent, a code as [ValidPurpose] says; empty if none.
+	Purpose string
 }
 
 // TokenID is the public part of an access token.

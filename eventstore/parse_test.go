@@ -183,6 +183,7 @@ func TestParseEventRefuses(t *testing.T) {
 		{`{"type":"feedback","conversation":"c","feedback":{"score":-1,"scale":5}}`, "feedback.score", 0, KindInvalid},
 		{`{"type":"feedback","conversation":"c","feedback":{"score":0,"scale":0}}`, "feedback.scale", 0, KindInvalid},
 		{`{"type":"consent","conversation":"c","consent":{"granted":true}}`, "consent.purpose", 0, KindInvalid},
+		{`{"type":"consent","conversation":"c","consent":{"purpose":"For Alice","granted":true}}`, "consent.purpose", 0, KindInvalid},
 		{`{"type":"consent","conversation":"c","consent":{"purpose":"x","granted":1}}`, "consent.granted", 2, KindInvalid},
 		{`{"type":"consent","conversation":"c","consent":{"purpose":"x","granted":true,"method":"Zanzibar"}}`, "consent.method", 0, KindInvalid},
 		{`{"type":"conversation","conversation":"c","conversation_state":{"state":"Zanzibar"}}`, "conversation_state.state", 0, KindInvalid},

@@ -16,8 +16,10 @@
 //	8  scope
 //	9  subject       byte string, a salted hash
 //	10 count
+//	11 before        months since January 1970
+//	12 purpose       a code of its own: [a-z][a-z0-9_-]{0,31}
 //
-// Texts are codes: lower-case letters, digits and hyphens, at most 64. A name, an address, a sentence or a person id cannot be
+// The other texts are codes too: lower-case letters, digits and hyphens, at most 64. A name, an address, a sentence or a person id cannot be
 // written, and is refused with [eventstore.ErrInvalid].
 //
 // The records are the leaves of a Merkle tree (RFC 6962 through golang.org/x/mod/sumdb/tlog): a leaf's hash is SHA-256(0x00 ‖

@@ -31,6 +31,8 @@ type wire struct {
 	Scope      eventstore.Scope             `cbor:"8,keyasint,omitempty"`
 	Subject    []byte                       `cbor:"9,keyasint,omitempty"`
 	Count      uint64                       `cbor:"10,keyasint,omitempty"`
+	Before     eventstore.KeyMonth          `cbor:"11,keyasint,omitempty"`
+	Purpose    string                       `cbor:"12,keyasint,omitempty"`
 }
 
 var (
@@ -58,6 +60,7 @@ func Encode(e eventstore.Entry) ([]byte, error) {
 	return encoding.Marshal(wire{
 		Schema: schema, Time: e.Time.UnixMilli(), Act: e.Act, Token: e.Token, Role: e.Role, References: e.References,
 		Reason: e.Reason, Basis: e.Basis, Scope: e.Scope, Subject: e.Subject, Count: e.Count,
+		Before: e.Before, Purpose: e.Purpose,
 	})
 }
 
@@ -79,6 +82,7 @@ func Decode(record []byte) (eventstore.Entry, error) {
 	e := eventstore.Entry{
 		Time: time.UnixMilli(w.Time).UTC(), Act: w.Act, Token: w.Token, Role: w.Role, References: w.References,
 		Reason: w.Reason, Basis: w.Basis, Scope: w.Scope, Subject: w.Subject, Count: w.Count,
+		Before: w.Before, Purpose: w.Purpose,
 	}
 	again, err := Encode(e)
 	if err != nil || !bytes.Equal(again, record) {
@@ -101,6 +105,9 @@ func check(e eventstore.Entry) error {
 		return eventstore.Refuse(eventstore.KindInvalid, "basis", "a ledger entry's basis must be a code of lower-case letters, digits and hyphens")
 	case !code(string(e.Scope), true):
 		return eventstore.Refuse(eventstore.KindInvalid, "scope", "a ledger entry's scope must be a code of lower-case letters, digits and hyphens")
+	case e.Purpose != "" && !eventstore.ValidPurpose(e.Purpose):
+		return eventstore.Refuse(eventstore.KindInvalid, "purpose",
+			"a ledger entry's purpose must be a lower-case letter followed by at most 31 letters, digits, hyphens or underscores")
 	case len(e.Subject) > maxSubject:
 		return eventstore.Refuse(eventstore.KindInvalid, "subject", "a ledger entry's subject must be a salted hash of at most 64 bytes")
 	case len(e.References) > MaxReferences:

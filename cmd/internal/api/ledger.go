@@ -27,11 +27,16 @@ type ledgerEntry struct {
 	Scope      eventstore.Scope   `json:"scope,omitempty"`
 	Subject    string             `json:"subject,omitempty" doc:"A salted hash"`
 	Count      uint64             `json:"count,omitempty"`
+	Before     string             `json:"before,omitempty" doc:"The first month that retention spared, such as 2026-01"`
+	Purpose    string             `json:"purpose,omitempty" doc:"The purpose of consent"`
 }
 
 func show(n ledger.Numbered) ledgerEntry {
 	e := ledgerEntry{Number: n.Number, Time: n.Time, Act: n.Act, Token: n.Token, Role: n.Role, Reason: n.Reason, Basis: n.Basis, Scope: n.Scope,
-		Subject: hex.EncodeToString(n.Subject), Count: n.Count}
+		Subject: hex.EncodeToString(n.Subject), Count: n.Count, Purpose: n.Purpose}
+	if n.Before != 0 {
+		e.Before = n.Before.String()
+	}
 	for _, r := range n.References {
 		e.References = append(e.References, r.String())
 	}

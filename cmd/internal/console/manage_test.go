@@ -114,11 +114,13 @@ func TestTenants(t *testing.T) {
 
 func TestLedgerAndStatus(t *testing.T) {
 	f := newFake(t)
-	f.on("GET /v1/ledger", 200, `{"number":1,"time":"2026-11-22T10:00:00Z","act":"person-erased","token":"7Q","role":"dpo","references":["00","01"],"reason":"other"}`+"\n")
+	f.on("GET /v1/ledger", 200, `{"number":1,"time":"2026-11-22T10:00:00Z","act":"person-erased","token":"7Q","role":"dpo","references":["00","01"],"reason":"other"}`+"\n"+
+		`{"number":2,"time":"2026-11-22T10:01:00Z","act":"consent-withdrawn","token":"7Q","role":"bot","references":["00"],"purpose":"analytics"}`+"\n"+
+		`{"number":3,"time":"2026-11-22T10:02:00Z","act":"expired","token":"system","before":"2024-11"}`+"\n")
 	f.on("GET /v1/vault/status", 200, `{"vault":"abc","tenant":"default","persons":3}`)
 	f.on("GET /v1/projections/status", 200, `{"position":9,"committed":10,"lag":1}`)
 	_, out, _ := run(t, "", "ledger", "list", "--from", "1")
-	want(t, "the ledger", out, "person-erased", "dpo", "      2\n")
+	want(t, "the ledger", out, "person-erased", "dpo", "      2\n", "  analytics  ", "  before 2024-11")
 	_, out, _ = run(t, "", "vault", "status")
 	want(t, "the vault", out, "persons  3")
 	code, out, _ := run(t, "", "projections", "status", "--json")

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,7 +30,7 @@ func (c ledgerListCmd) Run(e *env) error {
 			query.Set(name, strconv.Itoa(n))
 		}
 	}
-	t := table{head: []string{"#", "TIME", "ACT", "BY", "ROLE", "REASON", "RECORDS"}, right: map[int]bool{0: true, 6: true}}
+	t := table{head: []string{"#", "TIME", "ACT", "BY", "ROLE", "WHY", "RECORDS"}, right: map[int]bool{0: true, 6: true}}
 	page := func() error {
 		defer func() { t.head, t.rows = nil, t.rows[:0] }()
 		return t.print(e.out, "")
@@ -44,11 +46,11 @@ func (c ledgerListCmd) Run(e *env) error {
 			continue
 		}
 		var x struct {
-			Number                   uint64
-			Time                     time.Time
-			Act, Token, Role, Reason string
-			References               []string
-			Count                    uint64
+			Number                                    uint64
+			Time                                      time.Time
+			Act, Token, Role, Reason, Purpose, Before string
+			References                                []string
+			Count                                     uint64
 		}
 		if err := json.Unmarshal(line, &x); err != nil {
 			return fmt.Errorf("the server's answer is not Oubli's")
@@ -57,7 +59,7 @@ func (c ledgerListCmd) Run(e *env) error {
 		if n := max(x.Count, uint64(len(x.References))); n > 0 {
 			records = fmt.Sprint(n)
 		}
-		t.add(fmt.Sprint(x.Number), when(x.Time), x.Act, x.Token, x.Role, x.Reason, records)
+		t.add(fmt.Sprint(x.Number), when(x.Time), x.Act, x.Token, x.Role, why(x.Reason, x.Purpose, x.Before), records)
 		if len(t.rows) == ledgerPage {
 			if err := page(); err != nil {
 				return err
@@ -68,6 +70,14 @@ func (c ledgerListCmd) Run(e *env) error {
 		return nil
 	}
 	return page()
+}
+
+// why is what an entry says beside who and how many: a reason, a purpose of consent, the first month that retention spared.
+func why(reason, purpose, before string) string {
+	if before != "" {
+		before = "before " + before
+	}
+	return strings.Join(slices.DeleteFunc([]string{reason, purpose, before}, func(s string) bool { return s == "" }), ", ")
 }
 
 type vaultStatusCmd struct{}
