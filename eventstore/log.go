@@ -31,12 +31,23 @@ type Log interface {
 	Await(ctx context.Context, tenant TenantID, after uint64) (uint64, error)
 	// Count says how many messages of a person are stored.
 	Count(ctx context.Context, tenant TenantID, person PersonID) (uint64, error)
-	// Remove destroys every message of the persons, the given control messages and the idempotency rows under prefixes, in the stream, the
-	// journal and their files, at a bounded rate; progress is told how many are done and how many are left. Repeatable. When it returns nil
-	// the messages are gone from the stream's live files; what the journal still holds goes when it is trimmed.
-	Remove(ctx context.Context, tenant TenantID, persons []PersonID, control []uint64, prefixes [][8]byte, progress func(done, left uint64)) error
+	// Remove destroys what r names, in the stream, the journal and their files, at a bounded rate; progress (nil: none) is told how many messages
+	// are done and how many are left. Repeatable. When it returns nil the messages are gone from the stream's live files; what the journal still
+	// holds goes when it is trimmed. ErrInvalid for a zero person and for a control sequence that names another message.
+	Remove(ctx context.Context, tenant TenantID, r Removal, progress func(done, left uint64)) error
 	// EraseTenant deletes all streams and files of a tenant. Repeatable.
 	EraseTenant(ctx context.Context, tenant TenantID) error
+}
+
+// Removal names what [Log.Remove] destroys.
+type Removal struct {
+	// Persons lose their messages: all of them, or with Below those with a lower sequence only (a partial erasure keeps the copies behind it).
+	Persons []PersonID
+	Below   uint64
+	// Control are the sequences of control messages. Those that are gone already are passed over.
+	Control []uint64
+	// Prefixes are those of the idempotency rows that go.
+	Prefixes [][8]byte
 }
 
 // Message is one sealed event on its way to the stream.

@@ -100,7 +100,7 @@ func TestFlippedBitWithSummary(t *testing.T) {
 	gone := r.fill(2)
 	r.fill(10)
 	want := r.replay(0)
-	if err := r.s.Remove(context.Background(), tenant, []eventstore.PersonID{gone}, nil, nil, nil); err != nil {
+	if err := r.s.Remove(context.Background(), tenant, eventstore.Removal{Persons: []eventstore.PersonID{gone}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.replay(0); len(got) != 10 { // what was removed is not missing

@@ -234,7 +234,7 @@ func TestStreamBehindJournalIsPublishedAgain(t *testing.T) {
 	alice := r.fill(700)
 	bob := r.fill(3)
 	want := r.replay(0)
-	if err := r.s.Remove(context.Background(), tenant, []eventstore.PersonID{bob}, nil, nil, nil); err != nil {
+	if err := r.s.Remove(context.Background(), tenant, eventstore.Removal{Persons: []eventstore.PersonID{bob}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	carol := r.fill(2)

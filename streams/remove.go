@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/oubli-store/oubli/eventstore"
-	"github.com/oubli-store/oubli/streams/journal"
 )
 
 // removeCount is how many messages are given up in one record of the journal.
@@ -15,39 +14,38 @@ const removeCount = 500
 // Remove implements [eventstore.Log]. In steps of a few hundred messages: the journal notes what will go, so that nothing brings it back
 // after a crash, and the watermark's anchor leaves it; then each message is destroyed, at a bounded rate. What is in the journal goes when
 // its segment is trimmed: the segment is closed at the end, see [Streams.AwaitTrim].
-func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID, control []uint64, prefixes [][8]byte,
-	progress func(done, left uint64)) error {
+func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, what eventstore.Removal, progress func(done, left uint64)) error {
 	sp := convSpec(tenant)
 	w, err := s.writer(sp)
 	if err != nil {
 		return err
 	}
-	r := removal{w: w, progress: progress}
-	if progress == nil {
-		r.progress = func(uint64, uint64) {}
+	if slices.Contains(what.Persons, eventstore.PersonID{}) {
+		return eventstore.Refuse(eventstore.KindInvalid, "persons", "the zero person cannot be removed")
 	}
-	for _, p := range persons {
-		if p.IsZero() {
-			return errors.New("streams: the zero person cannot be removed")
-		}
-		n, err := w.remote.count(ctx, sp.person(p))
+	r := newRemovalRun(w, progress)
+	control, err := r.controlLeft(ctx, what.Control)
+	if err != nil {
+		return err
+	}
+	r.left = uint64(len(control))
+	for _, p := range what.Persons {
+		n, err := r.countBelow(ctx, sp.person(p), what.Below)
 		if err != nil {
 			return err
 		}
 		r.left += n
 	}
-	listed := slices.Clone(control)
-	slices.Sort(listed)
-	listed = slices.Compact(listed)
-	r.left += uint64(len(listed))
-	if err := w.do(ctx, func() error { return w.giveUpMessages(ctx, nil, prefixes) }); err != nil {
+	if err := w.do(ctx, func() error { return w.giveUpMessages(ctx, nil, what.Prefixes) }); err != nil {
 		return err
 	}
-	if err := r.control(ctx, listed); err != nil {
-		return err
+	for chunk := range slices.Chunk(control, removeCount) {
+		if err := r.messages(ctx, chunk); err != nil {
+			return err
+		}
 	}
-	for _, p := range persons {
-		if err := r.person(ctx, sp.person(p)); err != nil {
+	for _, p := range what.Persons {
+		if err := r.person(ctx, sp.person(p), what.Below); err != nil {
 			return err
 		}
 	}
@@ -57,18 +55,44 @@ func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, person
 	})
 }
 
-type removal struct {
+// removalRun is one call of Remove or Expire.
+type removalRun struct {
 	w          *writer
 	progress   func(done, left uint64)
 	done, left uint64
 }
 
-// person removes the messages of a subject until there are none.
-func (r *removal) person(ctx context.Context, subject string) error {
+func newRemovalRun(w *writer, progress func(done, left uint64)) *removalRun {
+	if progress == nil {
+		progress = func(uint64, uint64) {}
+	}
+	return &removalRun{w: w, progress: progress}
+}
+
+// end is the last sequence that a removal below a sequence (0: everything) reaches.
+func (r *removalRun) end(below uint64) uint64 {
+	to := r.w.committed.now()
+	if below > 0 {
+		to = min(to, below-1)
+	}
+	return to
+}
+
+// countBelow says how many messages of a subject a removal will find.
+func (r *removalRun) countBelow(ctx context.Context, subject string, below uint64) (n uint64, err error) {
+	if below == 0 {
+		return r.w.remote.count(ctx, subject)
+	}
+	err = r.w.remote.each(ctx, subject, 1, r.end(below), func(message) bool { n++; return true })
+	return n, err
+}
+
+// person removes the messages of a subject below a sequence (0: all) until there are none.
+func (r *removalRun) person(ctx context.Context, subject string, below uint64) error {
 	from := uint64(1)
 	for {
 		var found []uint64
-		err := r.w.remote.each(ctx, subject, from, r.w.committed.now(), func(m message) bool {
+		err := r.w.remote.each(ctx, subject, from, r.end(below), func(m message) bool {
 			found = append(found, m.sequence)
 			return len(found) < removeCount
 		})
@@ -82,32 +106,28 @@ func (r *removal) person(ctx context.Context, subject string) error {
 	}
 }
 
-// control removes control messages. Those that are gone are passed over; a message of another kind is refused.
-func (r *removal) control(ctx context.Context, listed []uint64) error {
-	var found []uint64
-	for _, at := range listed {
+// controlLeft leaves out the control messages that are gone, and refuses a message of another kind.
+func (r *removalRun) controlLeft(ctx context.Context, listed []uint64) (found []uint64, err error) {
+	listed = slices.Clone(listed)
+	slices.Sort(listed)
+	for _, at := range slices.Compact(listed) {
 		m, err := r.w.remote.get(ctx, at)
 		if errors.Is(err, errNoMessage) {
-			r.left--
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if m.subject != r.w.spec.control() {
-			return errors.New("streams: a message that is to be removed as control message is another")
+			return nil, eventstore.Refuse(eventstore.KindInvalid, "control", "a message that is to be removed as control message is another")
 		}
 		found = append(found, at)
 	}
-	for chunk := range slices.Chunk(found, removeCount) {
-		if err := r.messages(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
+	return found, nil
 }
 
-func (r *removal) messages(ctx context.Context, sequences []uint64) error {
+// messages gives up messages, in ascending order, and destroys them.
+func (r *removalRun) messages(ctx context.Context, sequences []uint64) error {
 	if err := r.w.do(ctx, func() error { return r.w.giveUpMessages(ctx, sequences, nil) }); err != nil {
 		return err
 	}
@@ -118,70 +138,13 @@ func (r *removal) messages(ctx context.Context, sequences []uint64) error {
 		if err := r.w.remote.destroy(ctx, at); err != nil {
 			return err
 		}
-		r.done++
-		r.left -= min(r.left, 1)
-		r.progress(r.done, r.left)
+		r.did(1)
 	}
 	return nil
 }
 
-// giveUpMessages notes in the journal, durably, that messages and rows go, moves the anchor off them, and drops the rows. It runs in the
-// loop.
-func (w *writer) giveUpMessages(ctx context.Context, sequences []uint64, prefixes [][8]byte) error {
-	if err := w.ready(); err != nil {
-		return err
-	}
-	if w.settlePending(); w.pending != nil {
-		return unavailable(errors.New("the index of the log cannot be written"))
-	}
-	next := w.mark
-	next.removed += uint64(len(sequences))
-	if slices.Contains(sequences, next.anchor) {
-		var err error
-		if next.anchor, next.event, err = w.newAnchor(ctx, sequences); err != nil {
-			return err
-		}
-	}
-	err := w.j.Remove(journal.Removal{
-		Anchor: next.anchor, AnchorEvent: next.event, Total: next.removed, Sequences: sequences, Prefixes: prefixes})
-	if err == nil {
-		err = w.j.Sync()
-	}
-	if err != nil {
-		return unavailable(err)
-	}
-	w.dirty = true
-	for _, at := range sequences {
-		if at >= w.j.First() {
-			w.gone[at] = struct{}{}
-		}
-	}
-	w.mark = next
-	w.recent.wipe(prefixes)
-	if err := w.s.index.apply(change{spec: w.spec, mark: w.mark, wiped: prefixes}); err != nil {
-		return unavailable(err)
-	}
-	w.recent.applied(w.generation.Add(1))
-	return nil
-}
-
-// newAnchor finds the newest message that stays, looking back from the present anchor in growing steps.
-func (w *writer) newAnchor(ctx context.Context, going []uint64) (at uint64, event [16]byte, err error) {
-	to := w.mark.anchor - 1
-	for step := uint64(64); to > 0; step *= 4 {
-		from := to - min(step, to) + 1
-		err = w.remote.each(ctx, ">", from, to, func(m message) bool {
-			_, gone := w.gone[m.sequence]
-			_, ours := w.spec.owner(m.subject)
-			if _, found := slices.BinarySearch(going, m.sequence); ours && !gone && !found {
-				at, event = m.sequence, w.spec.event(m.data)
-			}
-			return true
-		})
-		if err != nil || at != 0 {
-			return at, event, err
-		}
-		to = from - 1
-	}
-	return 0, event, nil
+func (r *removalRun) did(n uint64) {
+	r.done += n
+	r.left -= min(r.left, n)
+	r.progress(r.done, r.left)
 }

@@ -36,7 +36,7 @@ func TestRemoveLeavesNoTrace(t *testing.T) {
 	var done, left uint64
 	progress := func(d, l uint64) { done, left = d, l }
 	for range 2 {
-		if err := r.s.Remove(ctx, tenant, alice, []uint64{control}, [][8]byte{prefix}, progress); err != nil {
+		if err := r.s.Remove(ctx, tenant, eventstore.Removal{Persons: alice, Control: []uint64{control}, Prefixes: [][8]byte{prefix}}, progress); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -38,6 +38,8 @@ func Run(t *testing.T, open Opener) {
 		{"Await", await},
 		{"Remove", remove},
 		{"RemoveControl", removeControl},
+		{"RemoveBelow", removeBelow},
+		{"RemoveRefused", removeRefused},
 		{"Tenants", tenants},
 		{"Open", openRules},
 		{"Context", contexts},

@@ -143,12 +143,12 @@ func (s *Service) sweepMessages(ctx context.Context, tenant eventstore.TenantID,
 	if err != nil {
 		return 0, err
 	}
-	prefixes := make([][8]byte, len(w.row.Members))
-	for i, m := range w.row.Members {
-		prefixes[i] = m.RowPrefix
+	going := eventstore.Removal{Persons: w.row.Persons, Control: control}
+	for _, m := range w.row.Members {
+		going.Prefixes = append(going.Prefixes, m.RowPrefix)
 	}
 	before, saved := w.row.RemovedMessages, s.now()
-	err = s.c.Log.Remove(ctx, tenant, w.row.Persons, control, prefixes, func(done, left uint64) {
+	err = s.c.Log.Remove(ctx, tenant, going, func(done, left uint64) {
 		w.row.RemovedMessages, w.row.LeftMessages = before+done, left
 		if now := s.now(); now.Sub(saved) >= time.Second {
 			saved = now

@@ -135,8 +135,8 @@ type faultyLog struct {
 	f *faults
 }
 
-func (l faultyLog) Remove(ctx context.Context, t eventstore.TenantID, p []eventstore.PersonID, c []uint64, r [][8]byte, progress func(uint64, uint64)) error {
-	return l.f.write("remove", false, func() error { return l.Log.Remove(ctx, t, p, c, r, progress) })
+func (l faultyLog) Remove(ctx context.Context, t eventstore.TenantID, r eventstore.Removal, progress func(uint64, uint64)) error {
+	return l.f.write("remove", false, func() error { return l.Log.Remove(ctx, t, r, progress) })
 }
 
 // book of the ledger: entries in memory.

@@ -214,7 +214,7 @@ func removedWhileRead(t *testing.T, s *Suite) {
 		if last = err; err != nil {
 			break
 		}
-		if err := s.Log.Remove(t.Context(), Tenant, s.Erase(t, person), nil, nil, func(uint64, uint64) {}); err != nil {
+		if err := s.Log.Remove(t.Context(), Tenant, eventstore.Removal{Persons: s.Erase(t, person)}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
