@@ -3,11 +3,14 @@ package keyvault
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,6 +207,21 @@ func (a *attacker) has(b []byte) bool {
 	return false
 }
 
+// names says whether a guessed handle can be told from the key of some row, under any key that the attacker has.
+func (a *attacker) names(handle string) bool {
+	for k := range a.keys {
+		h := hmac.New(sha256.New, []byte(k))
+		h.Write([]byte("oubli/handle/1\x00" + handle))
+		name := h.Sum(nil)[:16]
+		for row := range a.rows {
+			if strings.HasSuffix(row, string(name)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // TestAttacker: a copy of the vault from before the erasure, the present one, the present register and the key-encryption key open nothing
 // of the erased person, and everything of everybody else; with the register of before, they open the person: so the test can see.
 func TestAttacker(t *testing.T) {
@@ -250,7 +268,16 @@ func TestAttacker(t *testing.T) {
 			t.Errorf("a bystander's %s is lost", what)
 		}
 	}
+	if a.names("email:alice@example.com") || a.names("web:visitor-seventy-seven") {
+		t.Error("the attacker can test a guess at her handles")
+	}
+	if !a.names("web:bystander-000") {
+		t.Error("a bystander's handle is not found; the test of guesses sees nothing")
+	}
 	control := attack(true)
+	if !control.names("email:alice@example.com") {
+		t.Error("control: with the old register too a guess at her handle cannot be tested; the test sees nothing")
+	}
 	for what, b := range hers {
 		if !control.has(b) {
 			t.Errorf("control: with the old register too her %s does not come out; the test sees nothing", what)

@@ -38,7 +38,7 @@ func (c *checker) damage(format string, args ...any) {
 	c.report.Damage = append(c.report.Damage, fmt.Sprintf(format, args...))
 }
 
-// Check opens every node, record, page and row of a tenant and holds them against each other, changing nothing. It keeps the whole tenant
+// Check opens every node, record, handle and row of a tenant and holds them against each other, changing nothing. It keeps the whole tenant
 // in memory and stops its writers meanwhile. The error is that of a tenant that cannot be looked at; damage is in the report.
 func (v *Vault) Check(ctx context.Context, tenant eventstore.TenantID) (Report, error) {
 	t, err := v.tenant(tenant)
@@ -64,7 +64,7 @@ func (v *Vault) Check(ctx context.Context, tenant eventstore.TenantID) (Report, 
 	return c.report, nil
 }
 
-// tree opens nodes, records and pages.
+// tree opens nodes, records and handles.
 func (c *checker) tree(context.Context) error {
 	shape, err := c.t.tree.Check(func(id tree.PersonID, plain []byte) error {
 		r, err := decodeRecord(plain)
@@ -93,7 +93,7 @@ func (c *checker) tree(context.Context) error {
 
 // strays counts the tree's rows: what no node leads to is left over from something.
 func (c *checker) strays(shape tree.Shape) error {
-	for kind, want := range map[byte]int{'R': 1, 'N': shape.Nodes, 'B': shape.Records + shape.FullPages} {
+	for kind, want := range map[byte]int{'R': 1, 'N': shape.Nodes, 'B': shape.Records + shape.Handles} {
 		n := 0
 		if err := (rows{c.t.v.db}).Scan(c.t.row(kind), func(_, _ []byte) error { n++; return nil }); err != nil {
 			return err

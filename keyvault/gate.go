@@ -212,11 +212,7 @@ func (t *tenant) changeRecord(id eventstore.PersonID, read func(eventstore.Perso
 		return err
 	}
 	defer t.mu.RUnlock()
-	unlock, err := t.lockLeaves([]eventstore.PersonID{id})
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	defer t.lockLeaves([]eventstore.PersonID{id})()
 	r, err := read(id)
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/oubli-store/oubli/eventstore"
-	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
 var errUnchanged = errors.New("unchanged")
@@ -15,35 +14,26 @@ var errUnchanged = errors.New("unchanged")
 // handleOf is the form of a canonical identity in a page. A namespace has no colon.
 func handleOf(id eventstore.Identity) string { return id.Namespace + ":" + id.ID }
 
-// stripe is the lock of a bucket.
-func stripe(p tree.Position) int {
-	return int((p.Prefix>>52)+uint64(p.Depth)*31) % stripes
+// stripe is the lock of an item: the first bits of its hash. They do not depend on how deep its bucket stands, so a lock stays the right one when
+// buckets move, and a bucket near the root has many.
+func stripe(hash uint64) int { return int(hash >> (64 - stripeBits)) }
+
+// lockPages locks handles, ascending; mu is held shared, so that no bucket moves.
+func (t *tenant) lockPages(hs []string) (unlock func()) {
+	at := make([]int, len(hs))
+	for i, h := range hs {
+		at[i] = stripe(t.tree.PageHash(h))
+	}
+	return lockStripes(&t.pages, at)
 }
 
-// lockPages locks the pages of handles, ascending; mu is held shared, so that no bucket moves.
-func (t *tenant) lockPages(hs []string) (unlock func(), err error) {
-	var at []int
-	for _, h := range hs {
-		p, err := t.tree.PageOf(h)
-		if err != nil {
-			return nil, fromTree(err)
-		}
-		at = append(at, stripe(p))
+// lockLeaves is lockPages for the records of persons.
+func (t *tenant) lockLeaves(ids []eventstore.PersonID) (unlock func()) {
+	at := make([]int, len(ids))
+	for i, id := range ids {
+		at[i] = stripe(t.tree.LeafHash(id))
 	}
-	return lockStripes(&t.pages, at), nil
-}
-
-// lockLeaves is lockPages for the leaves of persons.
-func (t *tenant) lockLeaves(ids []eventstore.PersonID) (unlock func(), err error) {
-	var at []int
-	for _, id := range ids {
-		p, err := t.tree.LeafOf(id)
-		if err != nil {
-			return nil, fromTree(err)
-		}
-		at = append(at, stripe(p))
-	}
-	return lockStripes(&t.leaves, at), nil
+	return lockStripes(&t.leaves, at)
 }
 
 func lockStripes(all *[stripes]sync.Mutex, at []int) func() {
@@ -122,11 +112,7 @@ func (t *tenant) resolve(handle string) (eventstore.PersonID, bool, error) {
 	if id, ok := t.handles.get(handle); ok {
 		return id, true, nil
 	}
-	unlock, err := t.lockPages([]string{handle})
-	if err != nil {
-		return eventstore.PersonID{}, false, err
-	}
-	defer unlock()
+	defer t.lockPages([]string{handle})()
 	return t.resolveLocked(handle)
 }
 
@@ -158,11 +144,7 @@ func (t *tenant) acquire(id eventstore.PersonID) (*gate, error) {
 		return nil, err
 	}
 	defer t.mu.RUnlock()
-	unlock, err := t.lockLeaves([]eventstore.PersonID{id})
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
+	defer t.lockLeaves([]eventstore.PersonID{id})()
 	r, err := t.mustRecord(id)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ type TenantStatus struct {
 	Generation uint64 `json:"generation"`
 }
 
-// Status reads the nodes of a tenant's tree; it opens no record and no page.
+// Status reads the nodes of a tenant's tree; it opens no record and no handle.
 func (v *Vault) Status(tenant eventstore.TenantID) (TenantStatus, error) {
 	t, err := v.tenant(tenant)
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 // tenant is one tenant's opened key tree.
 //
 // Locks, in this order: mu, the pages ascending, the leaves ascending, then the small ones (gate shards, fences, handles), which are held for no
-// I/O. Whoever reads the tree holds mu shared; whoever writes a leaf or a page also holds its lock, until the commit is synced, so that nobody
-// acts on what a crash could take back, and commits of different leaves and pages share one sync. What moves keys (a shred, a split, erasing the tenant)
+// I/O. Whoever reads the tree holds mu shared; whoever writes a record or a handle also holds its stripe of the leaves or pages, until the commit is
+// synced, so that nobody acts on what a crash could take back, and commits of different persons share one sync. What moves keys (a shred, a split, erasing the tenant)
 // holds mu alone. A cached record or handle is put in under mu and taken out under mu held alone, so none outlives its shred.
 //
 // Rejected: a lock for each node, so that splits and shreds of different subtrees would not meet. A shred rewrites the root anyway; those
@@ -51,7 +51,10 @@ type tenant struct {
 	refused refusals
 }
 
-const stripes = 4096
+const (
+	stripeBits = 12
+	stripes    = 1 << stripeBits
+)
 
 // row makes the key of a tenant's row.
 func (t *tenant) row(kind byte, parts ...[]byte) []byte {

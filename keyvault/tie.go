@@ -63,10 +63,7 @@ func (t *tenant) tieLocked(a eventstore.Arrival, mint bool) (*tie, error) {
 	for _, h := range a.Also {
 		all = append(all, handleOf(h))
 	}
-	unlockPages, err := t.lockPages(all)
-	if err != nil {
-		return nil, err
-	}
+	unlockPages := t.lockPages(all)
 	d := &tie{t: t, now: a.Received, named: map[string]eventstore.PersonID{}}
 	for _, h := range all {
 		if id, ok, err := t.resolveLocked(h); err != nil {
@@ -76,6 +73,7 @@ func (t *tenant) tieLocked(a eventstore.Arrival, mint bool) (*tie, error) {
 			d.named[h] = id
 		}
 	}
+	var err error
 	d.full, err = d.withLeaves(func() error { return d.decide(a, mint) })
 	unlockPages()
 	return d, err
@@ -94,10 +92,7 @@ func (d *tie) withLeaves(decide func() error) (full fullBuckets, err error) {
 		if err != nil {
 			return full, err
 		}
-		unlock, err := t.lockLeaves(append(ids, stranger))
-		if err != nil {
-			return full, err
-		}
+		unlock := t.lockLeaves(append(ids, stranger))
 		again, err := d.closure()
 		if err == nil && slices.ContainsFunc(again, func(id eventstore.PersonID) bool { return !slices.Contains(ids, id) }) {
 			unlock() // linked further in between

@@ -1,14 +1,24 @@
 package tree
 
 import (
-	"encoding/binary"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
+	"hash"
+	"io"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
 )
+
+// nameSize is the size of what tells the items of a bucket apart in their row keys.
+const nameSize = 16
 
 // item is one record of a leaf (key: person id) or one handle of a page (value: person id).
 type item struct {
 	key   string
 	value []byte
+	// name ends the key of the row that the item was read from.
+	name [nameSize]byte
 }
 
 func (t *Tree) hash(trie Trie, key string) uint64 {
@@ -18,222 +28,170 @@ func (t *Tree) hash(trie Trie, key string) uint64 {
 	return t.hashHandle(key)
 }
 
-// LeafOf and PageOf say in which bucket a person or a handle stands at present.
-func (t *Tree) LeafOf(id PersonID) (Position, error) {
-	p, err := t.find(Leaves, hashPerson(id))
-	return p.Position, err
+// bucket is a leaf or page whose key is set up. It is for one goroutine.
+type bucket struct {
+	t    *Tree
+	trie Trie
+	aead tink.AEAD
+	// prefix begins the name of every row; it has room for an item's name.
+	prefix row
+	key    treeKey
+	// names is a page's keyed hash, made when it is needed.
+	names hash.Hash
 }
 
-// PageOf is LeafOf for a handle.
-func (t *Tree) PageOf(handle string) (Position, error) {
-	p, err := t.find(Pages, t.hashHandle(handle))
-	return p.Position, err
-}
-
-// Record opens a person's record, nil if there is none.
-func (t *Tree) Record(id PersonID) ([]byte, error) {
-	p, err := t.find(Leaves, hashPerson(id))
+func (t *Tree) bucket(p place) (*bucket, error) {
+	a, err := newAEAD(&p.key)
 	if err != nil {
 		return nil, err
 	}
-	row := t.recordRow(p, string(id[:]))
-	value, err := t.c.Store.Get(row)
-	if err != nil || value == nil {
+	return &bucket{t: t, trie: p.Trie, aead: a, prefix: t.positionRow('B', p.Position, p.generation), key: p.key}, nil
+}
+
+// name is what an item's row key ends with: a person's id, or a keyed hash of a handle under the page's key.
+func (k *bucket) name(key string) (n [nameSize]byte) {
+	if k.trie == Leaves {
+		copy(n[:], key)
+		return n
+	}
+	if k.names == nil {
+		k.names = hmac.New(sha256.New, k.key[:])
+	}
+	k.names.Reset()
+	io.WriteString(k.names, handleLabel)
+	io.WriteString(k.names, key)
+	var sum [sha256.Size]byte
+	copy(n[:], k.names.Sum(sum[:0]))
+	return n
+}
+
+// row is the row of an item. It is overwritten by the next.
+func (k *bucket) row(name [nameSize]byte) row { return append(k.prefix, name[:]...) }
+
+// get opens one item's value, nil if there is none.
+func (k *bucket) get(key string) ([]byte, error) {
+	r := k.row(k.name(key))
+	sealed, err := k.t.c.Store.Get(r.key())
+	if err != nil || sealed == nil {
 		return nil, err
 	}
-	plain, err := t.open(p.key[:], row, value)
+	it, err := k.open(r, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, err
 	}
-	return plain, nil
+	if it.key != key {
+		return nil, fmt.Errorf("a handle in the place of another: %w", ErrDamaged)
+	}
+	return it.value, nil
 }
 
-func (t *Tree) recordRow(p place, person string) []byte {
-	return append(t.positionRow('B', p.Position, p.generation), person...)
+// open opens a row.
+func (k *bucket) open(r row, sealed []byte) (item, error) {
+	plain, err := open(k.aead, r, sealed)
+	if err != nil {
+		return item{}, fmt.Errorf("%s: %w", k.what(), err)
+	}
+	it := item{name: [nameSize]byte(r[len(r)-nameSize:])}
+	if k.trie == Leaves {
+		it.key, it.value = string(it.name[:]), plain
+		return it, nil
+	}
+	if len(plain) < 16 {
+		return it, fmt.Errorf("handle is cut: %w", ErrDamaged)
+	}
+	it.key, it.value = string(plain[16:]), plain[:16:16]
+	return it, nil
 }
 
-// PutRecord puts a record, new or changed. full says that the leaf should be split once b is committed.
-func (t *Tree) PutRecord(b Batch, id PersonID, plain []byte, isNew bool) (full bool, err error) {
-	p, err := t.find(Leaves, hashPerson(id))
-	if err != nil {
-		return false, err
+func (k *bucket) what() string {
+	if k.trie == Leaves {
+		return "record"
 	}
-	if err := t.putRecord(b, p, string(id[:]), plain); err != nil || !isNew {
-		return false, err
-	}
-	n, err := t.count(p)
-	if err != nil {
-		return false, err
-	}
-	*n++
-	return *n > BucketMax && p.Depth < maxDepth, nil
+	return "handle"
 }
 
-func (t *Tree) putRecord(b Batch, p place, person string, plain []byte) error {
-	row := t.recordRow(p, person)
-	value, err := t.seal(p.key[:], row, plain)
+// put seals an item into b.
+func (k *bucket) put(b Batch, key string, value []byte) error {
+	r := k.row(k.name(key))
+	plain := value
+	if k.trie == Pages {
+		plain = append(append(make([]byte, 0, 16+len(key)), value...), key...)
+	}
+	sealed, err := seal(k.aead, r, plain)
 	if err != nil {
 		return err
 	}
-	return b.Set(row, value)
+	return b.Set(r.key(), sealed)
 }
 
-// count points to the number of records in a leaf, which its owner's lock on the leaf protects.
-func (t *Tree) count(p place) (*int32, error) {
-	n := &t.root.counts[p.index%2]
-	if p.parent != nil {
-		n = &p.parent.counts[p.index]
-	}
-	if *n >= 0 {
-		return n, nil
-	}
-	found := int32(0)
-	err := t.c.Store.Scan(t.positionRow('B', p.Position, p.generation), func(_, _ []byte) error { found++; return nil })
-	*n = found
-	return n, err
-}
-
-// Handle answers which person a handle names.
-func (t *Tree) Handle(handle string) (id PersonID, found bool, err error) {
-	p, err := t.find(Pages, t.hashHandle(handle))
-	if err != nil {
-		return id, false, err
-	}
-	plain, err := t.page(p)
-	if err != nil {
-		return id, false, err
-	}
-	err = eachHandle(plain, func(h, person []byte) {
-		if string(h) == handle {
-			id, found = PersonID(person), true
+// scan visits the rows of a bucket.
+func (k *bucket) scan(visit func(r row, sealed []byte) error) error {
+	n := len(k.prefix.key())
+	return k.t.c.Store.Scan(k.prefix.key(), func(key, sealed []byte) error {
+		if len(key) != n+nameSize {
+			return fmt.Errorf("%s: a row key of a wrong length: %w", k.what(), ErrDamaged)
 		}
+		return visit(k.row([nameSize]byte(key[n:])), sealed)
 	})
-	return id, found, err
-}
-
-// page opens a page; one without handles has no row.
-func (t *Tree) page(p place) ([]byte, error) {
-	row := t.positionRow('B', p.Position, p.generation)
-	value, err := t.c.Store.Get(row)
-	if err != nil || value == nil {
-		return nil, err
-	}
-	plain, err := t.open(p.key[:], row, value)
-	if err != nil {
-		return nil, fmt.Errorf("page at depth %d: %w", p.Depth, err)
-	}
-	return plain, nil
-}
-
-// PutHandles makes handles name a person. full lists one handle of each page that should be split once b is committed.
-func (t *Tree) PutHandles(b Batch, id PersonID, handles []string) (full []string, err error) {
-	pages := map[Position]place{}
-	news := map[Position][]item{}
-	for _, h := range handles {
-		p, err := t.find(Pages, t.hashHandle(h))
-		if err != nil {
-			return nil, err
-		}
-		pages[p.Position] = p
-		news[p.Position] = append(news[p.Position], item{h, append([]byte(nil), id[:]...)})
-	}
-	for pos, p := range pages {
-		items, err := t.load(p)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, news[pos]...)
-		if err := t.store(b, p, items); err != nil {
-			return nil, err
-		}
-		if len(items) > BucketMax && p.Depth < maxDepth {
-			full = append(full, news[pos][0].key)
-		}
-	}
-	return full, nil
 }
 
 // load opens everything in a bucket.
 func (t *Tree) load(p place) ([]item, error) {
-	prefix := t.positionRow('B', p.Position, p.generation)
-	if p.Trie == Pages {
-		plain, err := t.page(p)
-		if err != nil {
-			return nil, err
-		}
-		return decodePage(plain)
+	k, err := t.bucket(p)
+	if err != nil {
+		return nil, err
 	}
 	var items []item
-	err := t.c.Store.Scan(prefix, func(row, value []byte) error {
-		if len(row) != len(prefix)+16 {
-			return fmt.Errorf("record: a row key of a wrong length: %w", ErrDamaged)
+	err = k.scan(func(r row, sealed []byte) error {
+		it, err := k.open(r, sealed)
+		if err == nil && k.trie == Pages && k.name(it.key) != it.name {
+			err = fmt.Errorf("a handle in the place of another: %w", ErrDamaged)
 		}
-		plain, err := t.open(p.key[:], row, value)
-		if err != nil {
-			return fmt.Errorf("record: %w", err)
-		}
-		items = append(items, item{string(row[len(prefix):]), plain})
-		return nil
+		items = append(items, it)
+		return err
 	})
 	return items, err
 }
 
-// store seals everything in a bucket. A page without handles has no row.
+// store seals everything in a bucket.
 func (t *Tree) store(b Batch, p place, items []item) error {
-	if p.Trie == Leaves {
-		for _, it := range items {
-			if err := t.putRecord(b, p, it.key, it.value); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if len(items) == 0 {
 		return nil
 	}
-	var plain []byte
-	for _, it := range items {
-		plain = binary.AppendUvarint(plain, uint64(len(it.key)))
-		plain = append(plain, it.key...)
-		plain = append(plain, it.value...)
-	}
-	row := t.positionRow('B', p.Position, p.generation)
-	value, err := t.seal(p.key[:], row, plain)
+	k, err := t.bucket(p)
 	if err != nil {
 		return err
 	}
-	return b.Set(row, value)
-}
-
-// drop deletes a bucket's rows.
-func (t *Tree) drop(b Batch, p place, items []item) error {
-	prefix := t.positionRow('B', p.Position, p.generation)
-	if p.Trie == Pages {
-		return b.Delete(prefix)
-	}
 	for _, it := range items {
-		if err := b.Delete(append(prefix[:len(prefix):len(prefix)], it.key...)); err != nil {
+		if err := k.put(b, it.key, it.value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func decodePage(b []byte) (items []item, err error) {
-	err = eachHandle(b, func(h, person []byte) { items = append(items, item{string(h), person}) })
-	return items, err
-}
-
-// eachHandle visits what an opened page holds.
-func eachHandle(b []byte, visit func(handle, person []byte)) error {
-	for len(b) > 0 {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) || len(b)-k-int(n) < 16 {
-			return fmt.Errorf("page is cut: %w", ErrDamaged)
+// drop deletes the rows that items were read from.
+func (t *Tree) drop(b Batch, p place, items []item) error {
+	prefix := t.positionRow('B', p.Position, p.generation)
+	for _, it := range items {
+		if err := b.Delete(append(prefix, it.name[:]...).key()); err != nil {
+			return err
 		}
-		b = b[k:]
-		visit(b[:n], b[n:n+16:n+16])
-		b = b[n+16:]
 	}
 	return nil
+}
+
+// added counts a new item and says whether its bucket should be split. The count is a guess when others add at the same time: a split
+// looks for itself.
+func (t *Tree) added(p place) (full bool, err error) {
+	if n := p.count.Add(1); n > 0 {
+		return int(n) > BucketMax && p.Depth < maxDepth, nil
+	}
+	found := int32(1)
+	prefix := t.positionRow('B', p.Position, p.generation)
+	if err := t.c.Store.Scan(prefix.key(), func(_, _ []byte) error { found++; return nil }); err != nil {
+		return false, err
+	}
+	p.count.Store(found)
+	return int(found) > BucketMax && p.Depth < maxDepth, nil
 }

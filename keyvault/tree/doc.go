@@ -5,8 +5,9 @@
 //
 // Two radix tries hang under one root node: the leaves, over the random bits of the person id, and the pages, over a keyed hash of the
 // canonical handle. A trie begins as one bucket. A bucket that holds more than [BucketMax] items becomes a node of [Fan] buckets;
-// so depth follows size. A node holds, for each child, its kind, its generation and its key. A leaf's items (records) are sealed one by one under the
-// leaf's key; a page is sealed whole under its own, handles in clear inside, so that no row can be tested against a guessed handle.
+// so depth follows size. A node holds, for each child, its kind, its generation and its key. A bucket's items (records, handles) are rows of
+// their own, sealed one by one under the bucket's key: to read or add one touches no other. The row of a handle is named by a keyed hash of the
+// handle under the page's key, so that it is found with one read, and so that no row can be tested against a guessed handle without that key.
 //
 // # Rows, version 1
 //
@@ -16,7 +17,7 @@
 //	'R' generation(8)                             root node, sealed under the root key
 //	'N' position(10) generation(8)                node, sealed under the key that its parent holds
 //	'B' 'l' depth prefix generation(8) person(16) record, sealed under its leaf's key
-//	'B' 'p' depth prefix generation(8)            page, sealed under its own key
+//	'B' 'p' depth prefix generation(8) name(16)   handle, sealed under its page's key
 //
 // A sealed value is version(1) ‖ nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/tree/1" ‖ 0x00 ‖ vault id(16) ‖ row key.
 // A row that was moved, or belongs to another vault or tenant, does not open. Inside:
@@ -24,11 +25,11 @@
 //	child   kind(1: 1 bucket, 2 node) ‖ generation(8) ‖ key(32)
 //	root    fan bits(1) ‖ generation(8) ‖ child (leaves) ‖ child (pages) ‖ hash key(32) ‖ the owner's keys
 //	node    child × Fan
-//	page    for each handle: length(varint) ‖ handle ‖ person(16)
+//	handle  person(16) ‖ handle
 //	record  the owner's
 //
-// The hash of a person is bytes 6 to 13 of the id; that of a handle the first 8 bytes of HMAC-SHA-256 under the hash key. Each level
-// takes the next [FanBits] of them.
+// A name is the first 16 bytes of HMAC-SHA-256 under the page's key of "oubli/handle/1" ‖ 0x00 ‖ handle. The hash of a person is bytes 6 to
+// 13 of the id; that of a handle the first 8 bytes of HMAC-SHA-256 under the hash key. Each level takes the next [FanBits] of them.
 //
 // # Guaranteed
 //
@@ -40,5 +41,5 @@
 //
 // Whoever holds an old copy of the rows, the present rows and the present root key can see which positions were re-keyed in between, and so
 // whether a guessed handle hashes to one of them: at most depth × [FanBits] bits of evidence, shared with every other item that
-// was or is there. Neither handle nor person comes out of it.
+// was or is there. Neither handle nor person comes out of it. How many records and handles stand at a position is seen without any key.
 package tree

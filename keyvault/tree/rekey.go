@@ -50,7 +50,7 @@ type Edits struct {
 // Rekey puts into b the tree as it is after the edits, with new keys from every leaf and page that they touch up to the root node,
 // which it seals under rootKey.
 func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
-	next := root{generation: t.root.generation + 1, tries: t.root.tries, counts: [2]int32{-1, -1}, hash: t.root.hash, extra: e.Extra}
+	next := root{generation: t.root.generation + 1, tries: t.root.tries, counts: t.root.counts, hash: t.root.hash, extra: e.Extra}
 	c := &Change{t: t, root: &next, nodes: map[Position]*node{}}
 	var edits [2][]edit
 	for _, id := range slices.SortedFunc(maps.Keys(e.Records), comparePersons) {
@@ -69,7 +69,7 @@ func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
 			return nil, err
 		}
 	}
-	if err := b.Delete(t.rootRow(t.root.generation)); err != nil {
+	if err := b.Delete(t.rootRow(t.root.generation).key()); err != nil {
 		return nil, err
 	}
 	return c, t.putRoot(b, next, rootKey)
@@ -100,12 +100,12 @@ func (t *Tree) rekey(b Batch, c *Change, p Position, old entry, edits []edit) (e
 		byChild[i] = append(byChild[i], ed)
 	}
 	for i, eds := range byChild {
-		n.counts[i] = -1
+		n.counts[i].Store(unknown)
 		if n.children[i], err = t.rekey(b, c, p.child(i), n.children[i], eds); err != nil {
 			return e, err
 		}
 	}
-	if err := b.Delete(t.positionRow('N', p, old.generation)); err != nil {
+	if err := b.Delete(t.positionRow('N', p, old.generation).key()); err != nil {
 		return e, err
 	}
 	c.nodes[p] = &n
@@ -137,7 +137,7 @@ func (t *Tree) rekeyBucket(b Batch, old, now place, edits []edit) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if values[key] != nil {
-			kept = append(kept, item{key, values[key]})
+			kept = append(kept, item{key: key, value: values[key]})
 		}
 	}
 	return t.store(b, now, kept)
@@ -161,14 +161,18 @@ func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Ch
 		return nil, err
 	}
 	items, err := t.load(p)
-	if err != nil || len(items) <= BucketMax || p.Depth >= maxDepth {
+	if err != nil {
 		return nil, err
+	}
+	if len(items) <= BucketMax || p.Depth >= maxDepth {
+		p.count.Store(int32(len(items)))
+		return nil, nil
 	}
 	top, err := t.fresh(kindNode, t.root.generation)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{}
+	n := &node{counts: newCounts(Fan)}
 	parts := make([][]item, Fan)
 	for _, it := range items {
 		i := index(t.hash(trie, it.key), p.Depth)
@@ -178,7 +182,7 @@ func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Ch
 		if n.children[i], err = t.fresh(kindBucket, t.root.generation); err != nil {
 			return nil, err
 		}
-		n.counts[i] = int32(len(part))
+		n.counts[i].Store(int32(len(part)))
 		if err := t.store(b, place{Position: p.Position.child(i), entry: n.children[i]}, part); err != nil {
 			return nil, err
 		}
@@ -221,11 +225,9 @@ func (t *Tree) replace(b Batch, c *Change, p place, hash uint64, e entry, rootKe
 type Shape struct {
 	Leaves, Pages, Nodes, Depth int
 	Records, Handles            int
-	// FullPages are those that hold a handle; the others have no row.
-	FullPages int
 }
 
-// Check opens every node, record and page and tells visit of each record and handle; the first damage ends it.
+// Check opens every node, record and handle and tells visit of each record and handle; the first damage ends it.
 func (t *Tree) Check(record func(PersonID, []byte) error, handle func(string, PersonID) error) (Shape, error) {
 	var s Shape
 	for i, trie := range []Trie{Leaves, Pages} {
@@ -271,7 +273,7 @@ func (t *Tree) check(s *Shape, p Position, e entry, record func(PersonID, []byte
 	if p.Trie == Leaves {
 		s.Leaves, s.Records = s.Leaves+1, s.Records+len(items)
 	} else {
-		s.Pages, s.Handles, s.FullPages = s.Pages+1, s.Handles+len(items), s.FullPages+min(1, len(items))
+		s.Pages, s.Handles = s.Pages+1, s.Handles+len(items)
 	}
 	return nil
 }
@@ -283,7 +285,7 @@ func mask(depth uint8) uint64 {
 	return ^uint64(0) << (64 - FanBits*int(depth))
 }
 
-// Shape counts nodes and buckets without opening records or pages.
+// Shape counts nodes and buckets without opening records or handles.
 func (t *Tree) Shape() (Shape, error) {
 	var s Shape
 	for i, trie := range []Trie{Leaves, Pages} {

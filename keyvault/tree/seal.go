@@ -10,6 +10,7 @@ import (
 
 	"github.com/oubli-store/oubli/keyvault/secret"
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 // Kinds of children.
@@ -40,13 +41,11 @@ func (t *Tree) fresh(kind byte, generation uint64) (entry, error) {
 	return e, nil
 }
 
+func newAEAD(key *treeKey) (tink.AEAD, error) { return subtle.NewAESGCM(key[:]) }
+
 // seal seals the value of a row.
-func (t *Tree) seal(key, row, plain []byte) ([]byte, error) {
-	a, err := subtle.NewAESGCM(key)
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := a.Encrypt(plain, t.associated(row))
+func seal(a tink.AEAD, r row, plain []byte) ([]byte, error) {
+	sealed, err := a.Encrypt(plain, r)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +53,7 @@ func (t *Tree) seal(key, row, plain []byte) ([]byte, error) {
 }
 
 // open opens the value of a row; a nil value is a missing row.
-func (t *Tree) open(key, row, value []byte) ([]byte, error) {
+func open(a tink.AEAD, r row, value []byte) ([]byte, error) {
 	switch {
 	case value == nil:
 		return nil, fmt.Errorf("the row is missing: %w", ErrDamaged)
@@ -63,23 +62,25 @@ func (t *Tree) open(key, row, value []byte) ([]byte, error) {
 	case value[0] > Version:
 		return nil, ErrVersion
 	}
-	a, err := subtle.NewAESGCM(key)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := a.Decrypt(value[1:], t.associated(row))
+	plain, err := a.Decrypt(value[1:], r)
 	if err != nil {
 		return nil, fmt.Errorf("the row does not open: %w", ErrDamaged)
 	}
 	return plain, nil
 }
 
-func (t *Tree) associated(row []byte) []byte {
-	a := make([]byte, 0, 13+16+len(row))
-	a = append(a, "oubli/tree/1\x00"...)
-	a = append(a, t.c.Vault[:]...)
-	return append(a, row...)
-}
+// row is the name of a row: what binds its value to vault and place. It ends with the row's key.
+type row []byte
+
+const (
+	rowLabel = "oubli/tree/1\x00"
+	// handleLabel tells what a page's key hashes from what it seals.
+	handleLabel = "oubli/handle/1\x00"
+	boundSize   = len(rowLabel) + 16
+)
+
+// key is the row's key in the store.
+func (r row) key() []byte { return r[boundSize:] }
 
 func hashPerson(id PersonID) uint64 { return binary.BigEndian.Uint64(id[6:14]) }
 
@@ -119,7 +120,7 @@ func encodeRoot(r root) []byte {
 }
 
 func decodeRoot(b []byte) (root, error) {
-	r := root{counts: [2]int32{-1, -1}}
+	r := root{counts: newCounts(2)}
 	if len(b) < 9+2*entrySize+KeySize {
 		return r, fmt.Errorf("root node is too short: %w", ErrDamaged)
 	}
@@ -152,31 +153,38 @@ func decodeNode(b []byte) (*node, error) {
 	if len(b) != Fan*entrySize {
 		return nil, fmt.Errorf("node of a wrong length: %w", ErrDamaged)
 	}
-	n := &node{}
+	n := &node{counts: newCounts(Fan)}
 	for i := range n.children {
 		var err error
 		if n.children[i], err = decodeEntry(b[i*entrySize:][:entrySize]); err != nil {
 			return nil, err
 		}
-		n.counts[i] = -1
 	}
 	return n, nil
 }
 
 func (t *Tree) putRoot(b Batch, r root, rootKey secret.Bytes) error {
-	row := t.rootRow(r.generation)
-	value, err := t.seal(rootKey.Reveal(), row, encodeRoot(r))
+	a, err := newAEAD((*treeKey)(rootKey.Reveal()))
 	if err != nil {
 		return err
 	}
-	return b.Set(row, value)
+	name := t.rootRow(r.generation)
+	value, err := seal(a, name, encodeRoot(r))
+	if err != nil {
+		return err
+	}
+	return b.Set(name.key(), value)
 }
 
 func (t *Tree) putNode(b Batch, p Position, e entry, n *node) error {
-	row := t.positionRow('N', p, e.generation)
-	value, err := t.seal(e.key[:], row, encodeNode(n))
+	a, err := newAEAD(&e.key)
 	if err != nil {
 		return err
 	}
-	return b.Set(row, value)
+	name := t.positionRow('N', p, e.generation)
+	value, err := seal(a, name, encodeNode(n))
+	if err != nil {
+		return err
+	}
+	return b.Set(name.key(), value)
 }

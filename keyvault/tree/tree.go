@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
@@ -103,7 +104,7 @@ type Tree struct {
 type root struct {
 	generation uint64
 	tries      [2]entry
-	counts     [2]int32
+	counts     counts
 	hash       secret.Bytes
 	extra      secret.Bytes
 }
@@ -115,16 +116,29 @@ func trieIndex(t Trie) int {
 	return 1
 }
 
-// node is an opened node. counts holds how many items a leaf has, -1 while unknown.
+// node is an opened node. It is never changed; a change makes another, which shares the counts.
 type node struct {
 	children [Fan]entry
-	counts   [Fan]int32
+	counts   counts
+}
+
+// counts holds about how many items each child has that is a bucket, far below zero while unknown.
+type counts []atomic.Int32
+
+const unknown = -1 << 30
+
+func newCounts(n int) counts {
+	c := make(counts, n)
+	for i := range c {
+		c[i].Store(unknown)
+	}
+	return c
 }
 
 // Create puts a new, empty tree into b. extra is kept in the root node for the owner.
 func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
 	t := &Tree{c: c, nodes: map[Position]*node{}}
-	r := root{generation: 1, extra: extra}
+	r := root{generation: 1, counts: make(counts, 2), extra: extra}
 	var err error
 	if r.hash, err = secret.Random(c.Entropy, KeySize); err != nil {
 		return nil, err
@@ -145,7 +159,7 @@ func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
 func Open(c Config, rootKey secret.Bytes) (*Tree, error) {
 	t := &Tree{c: c, nodes: map[Position]*node{}}
 	var key, value []byte
-	err := c.Store.Scan(t.row('R'), func(k, v []byte) error {
+	err := c.Store.Scan(t.row('R').key(), func(k, v []byte) error {
 		key, value = append([]byte(nil), k...), append([]byte(nil), v...)
 		return nil
 	})
@@ -158,7 +172,11 @@ func Open(c Config, rootKey secret.Bytes) (*Tree, error) {
 	if len(value) > 0 && value[0] > Version {
 		return nil, fmt.Errorf("root node: %w", ErrVersion)
 	}
-	plain, err := t.open(rootKey.Reveal(), key, value)
+	a, err := newAEAD((*treeKey)(rootKey.Reveal()))
+	if err != nil {
+		return nil, err
+	}
+	plain, err := open(a, append(t.row('R'), key[len(t.c.Prefix)+1:]...), value)
 	if err != nil {
 		return nil, fmt.Errorf("%w", ErrWrongKey)
 	}
@@ -166,7 +184,7 @@ func Open(c Config, rootKey secret.Bytes) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := t.rootRow(t.root.generation); string(want) != string(key) {
+	if want := t.rootRow(t.root.generation); string(want.key()) != string(key) {
 		return nil, fmt.Errorf("root node: its generation is not that of its row: %w", ErrDamaged)
 	}
 	return t, nil
@@ -178,21 +196,23 @@ func (t *Tree) Extra() secret.Bytes { return t.root.extra }
 // Generation counts the re-keyings.
 func (t *Tree) Generation() uint64 { return t.root.generation }
 
-// row makes a row key.
-func (t *Tree) row(kind byte) []byte {
-	k := make([]byte, 0, len(t.c.Prefix)+40)
-	k = append(k, t.c.Prefix...)
-	return append(k, kind)
+// row begins the name of a row; it has room for the longest.
+func (t *Tree) row(kind byte) row {
+	r := make(row, 0, boundSize+len(t.c.Prefix)+1+2+8+8+nameSize)
+	r = append(r, rowLabel...)
+	r = append(r, t.c.Vault[:]...)
+	r = append(r, t.c.Prefix...)
+	return append(r, kind)
 }
 
-func (t *Tree) rootRow(generation uint64) []byte {
+func (t *Tree) rootRow(generation uint64) row {
 	return binary.BigEndian.AppendUint64(t.row('R'), generation)
 }
 
-func (t *Tree) positionRow(kind byte, p Position, generation uint64) []byte {
-	k := append(t.row(kind), byte(p.Trie), p.Depth)
-	k = binary.BigEndian.AppendUint64(k, p.Prefix)
-	return binary.BigEndian.AppendUint64(k, generation)
+func (t *Tree) positionRow(kind byte, p Position, generation uint64) row {
+	r := append(t.row(kind), byte(p.Trie), p.Depth)
+	r = binary.BigEndian.AppendUint64(r, p.Prefix)
+	return binary.BigEndian.AppendUint64(r, generation)
 }
 
 // place is a bucket as found from the root.
@@ -202,19 +222,20 @@ type place struct {
 	// parent is nil for a bucket right under the root.
 	parent *node
 	index  int
+	count  *atomic.Int32
 }
 
 // find descends to the bucket that holds hash.
 func (t *Tree) find(trie Trie, hash uint64) (place, error) {
 	i := trieIndex(trie)
-	p := place{Position: Position{Trie: trie}, entry: t.root.tries[i], index: i}
+	p := place{Position: Position{Trie: trie}, entry: t.root.tries[i], index: i, count: &t.root.counts[i]}
 	for p.kind == kindNode {
 		n, err := t.node(p.Position, p.entry)
 		if err != nil {
 			return p, err
 		}
 		i := index(hash, p.Depth)
-		p = place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i}
+		p = place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i, count: &n.counts[i]}
 	}
 	return p, nil
 }
@@ -241,12 +262,16 @@ func (t *Tree) node(p Position, e entry) (*node, error) {
 }
 
 func (t *Tree) readNode(p Position, e entry) (*node, error) {
-	key := t.positionRow('N', p, e.generation)
-	value, err := t.c.Store.Get(key)
+	name := t.positionRow('N', p, e.generation)
+	value, err := t.c.Store.Get(name.key())
 	if err != nil {
 		return nil, err
 	}
-	plain, err := t.open(e.key[:], key, value)
+	a, err := newAEAD(&e.key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := open(a, name, value)
 	if err != nil {
 		return nil, fmt.Errorf("node at depth %d: %w", p.Depth, err)
 	}

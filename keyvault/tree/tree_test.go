@@ -132,11 +132,59 @@ func TestGrowth(t *testing.T) {
 	}
 	holds(t, fresh, ids, gone)
 	s, err = fresh.Check(func(PersonID, []byte) error { return nil }, func(string, PersonID) error { return nil })
-	if err != nil || s.Records != 4495 || s.Handles != 4495 || len(m) != 1+s.Nodes+s.Records+s.FullPages {
+	if err != nil || s.Records != 4495 || s.Handles != 4495 || len(m) != 1+s.Nodes+s.Records+s.Handles {
 		t.Errorf("%d rows, %+v, %v", len(m), s, err)
 	}
 	if !fresh.Extra().Equal(key(3)) {
 		t.Error("the owner's keys are lost")
+	}
+}
+
+// TestNames: what a row of a page is called follows from the handle only with the page's key, which a re-keying draws anew, also for those who stay.
+func TestNames(t *testing.T) {
+	m := memory{}
+	tr, ids := grown(t, m, 20)
+	rows := func() map[string]bool {
+		out := map[string]bool{}
+		for row := range m {
+			if strings.HasPrefix(row, "tenantBp") {
+				out[row[len(row)-nameSize:]] = true
+			}
+		}
+		return out
+	}
+	name := func(handle string) string {
+		p, err := tr.find(Pages, tr.hashHandle(handle))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := tr.bucket(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := k.name(handle)
+		return string(n[:])
+	}
+	before := rows()
+	if len(before) != 20 || !before[name("web:3")] || before[name("web:20")] {
+		t.Fatalf("%d rows", len(before))
+	}
+	c, err := tr.Rekey(m, Edits{Handles: map[string]*PersonID{"web:3": nil}, Extra: key(3)}, key(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Apply()
+	after := rows()
+	if len(after) != 19 || !after[name("web:4")] || after[name("web:3")] {
+		t.Errorf("%d rows after a re-keying", len(after))
+	}
+	for n := range after {
+		if before[n] {
+			t.Error("a name outlived its page's key")
+		}
+	}
+	if id, found, err := tr.Handle("web:4"); err != nil || !found || id != ids[4] {
+		t.Errorf("web:4: %v, %v", found, err)
 	}
 }
 
