@@ -83,7 +83,7 @@ func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, e
 	if f.body, err = encodeBody(&e); err != nil {
 		return nil, err
 	}
-	arrival := Arrival{Identity: *e.Identity, Also: e.Also, Time: e.Time, Received: received}
+	arrival := Arrival{Identity: *e.Identity, Also: e.Also, Bot: e.Bot, Conversation: e.Conversation, Time: e.Time, Received: received}
 	if arrival.Time.IsZero() {
 		arrival.Time = received
 	}

@@ -51,6 +51,20 @@ type Keys interface {
 	// ErrConflict if one is neither fenced nor erased.
 	Shred(ctx context.Context, tenant TenantID, persons []PersonID) error
 
+	// FencedGate opens the keys of a fenced person to the machine that erases a part of them: it opens and marks, and seals nothing (ErrFenced).
+	// ErrErased, ErrNotFound, ErrConflict if the person is not fenced. No fence waits for it; what ends the fence makes it dead.
+	FencedGate(ctx context.Context, tenant TenantID, person PersonID) (Gate, error)
+	// Successor opens the keys that will follow those of a fenced person once [Keys.Supersede] has been called, for sealing copies of what stays.
+	// The first call prepares the successors of the person's whole linked set, durably: new person secrets, one new set secret, new ledger references, no
+	// data keys; later ones answer the same successor, also after a crash. Everything else is the person's: id, handles, state, linked set. A
+	// successor goes with its person when the fence is lifted or the person is shredded. Errors as FencedGate.
+	Successor(ctx context.Context, tenant TenantID, person PersonID) (Gate, error)
+	// Supersede is the acknowledgement of the erasure of a part: in one re-keying the records of fenced persons are destroyed, as [Keys.Shred] destroys
+	// them, their successors take their places, and the fences are lifted. From then on nothing opens what the old data keys sealed, whatever
+	// old copy of the vault is at hand. Linked sets are superseded whole: ErrConflict if a member is missing, is not fenced or has no successor. Who
+	// is erased, or was superseded already, is passed over, so it can be repeated.
+	Supersede(ctx context.Context, tenant TenantID, all []Succession) error
+
 	// SealControl and OpenControl seal what belongs to the tenant and not to one person (person events), under the tenant's control
 	// key. OpenControl answers ErrDamaged for what does not open.
 	SealControl(ctx context.Context, tenant TenantID, plaintext, associated []byte) ([]byte, error)
@@ -74,6 +88,9 @@ type Keys interface {
 type Arrival struct {
 	Identity Identity
 	Also     []Identity
+	// Bot and Conversation say where the event was said; refusal marks of an erased conversation depend on them.
+	Bot          BotID
+	Conversation ConversationID
 	// Time is the event's own time, Received the receive time; refusal marks and the key month depend on them.
 	Time, Received time.Time
 }
@@ -155,6 +172,25 @@ type Member struct {
 	// RowPrefix is the prefix of the person's idempotency rows.
 	RowPrefix [8]byte
 	Months    []KeyMonth
+}
+
+// Succession says whom [Keys.Supersede] supersedes, and what stays of it.
+type Succession struct {
+	Person PersonID
+	// Reference is that of the record that goes, as [Keys.Fence] gave it. A person whose record has another one was superseded already.
+	Reference LedgerReference
+	// First is the sequence below which readers skip the person.
+	First uint64
+	// Refused is what arrives too late for 24 hours, an hour more at most. The zero value: nothing.
+	Refused Refused
+}
+
+// Refused describes events of an erased part: those of a person's handles whose own time is before Before; if Conversation is set only
+// those of that conversation of the bot.
+type Refused struct {
+	Before       time.Time
+	Bot          BotID
+	Conversation ConversationID
 }
 
 // Owed is a person event that the vault owes to the stream.

@@ -60,7 +60,7 @@ type Entry struct {
 	// Reason, Basis and Scope are codes of their own small lists.
 	Reason Reason
 	Basis  string
-	Scope  Scope
+	Scope  ScopeCode
 	// Subject is a salted hash (of a ticket, say); empty if none.
 	Subject []byte
 	// Count is how many things were concerned, where references are not listed one by one.
@@ -100,12 +100,6 @@ const (
 	ReasonCourtOrder       Reason = "court-order"
 	ReasonOther            Reason = "other"
 )
-
-// Scope says how much of a person an erasure takes.
-type Scope string
-
-// ScopeAll takes the whole linked set.
-const ScopeAll Scope = "all"
 
 // Caller is who asks, as the access token says.
 type Caller struct {

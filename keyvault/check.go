@@ -13,7 +13,7 @@ import (
 
 // Report is what [Vault.Check] found in a tenant.
 type Report struct {
-	Persons, Handles, Fenced, Erased, Owed int
+	Persons, Handles, Fenced, Staged, Erased, Owed int
 	// Damage says what is wrong, by kind of row; it names persons by their ids and no handle.
 	Damage []string
 
@@ -141,6 +141,23 @@ func (c *checker) small(context.Context) error {
 		c.report.Fenced++
 		if c.records[id] == nil {
 			c.damage("fence: %s is fenced and has no record", id)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	prefix = c.t.row(rowStaged)
+	err = db.Scan(prefix, func(key, sealed []byte) error {
+		id := eventstore.PersonID(key[len(prefix):])
+		c.report.Staged++
+		if !c.t.fences.has(id) {
+			c.damage("successor: %s has one and is not fenced", id)
+		}
+		if r, err := c.t.openStaged(c.t.own.outbox, key, sealed); err != nil {
+			c.damage("successor: that of %s: %v", id, err)
+		} else {
+			r.wipe()
 		}
 		return nil
 	})

@@ -18,6 +18,7 @@
 //	0x10 ‖ T ‖ 'F' ‖ person  fence: an erasure of the person is under way. Empty
 //	0x10 ‖ T ‖ 'U' ‖ hour(8) ‖ mark(16)  refusal: time of the erasure, unix milliseconds (8)
 //	0x10 ‖ T ‖ 'O' ‖ event id(16)        person event owed to the stream, CBOR, sealed under the outbox key
+//	0x10 ‖ T ‖ 'S' ‖ person  successor: a record without handles, state and linked persons, sealed under the outbox key
 //	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes
 //	0x10 ‖ T ‖ 'C'           number of persons, a Pebble merge of signed varints
 //
@@ -53,6 +54,17 @@
 //
 // For 24 hours an event of an erased handle that is older than the erasure is refused. Its mark is a hash under a key that lives for one hour of
 // erasures and is shredded, with a new root, within the hour after the last of them ended.
+//
+// # The erasure of a part
+//
+// What stays of a person must be sealed anew before the old keys go. [Vault.Successor] writes, for the whole linked set, new person secrets, a new common
+// set secret and new ledger references beside the tree, sealed under the outbox key, which is drawn anew at every re-keying: so an old copy of a
+// successor does not open, if its person is wholly erased later. [Vault.FencedGate] opens what there is, the successor's gate seals copies of what stays.
+// [Vault.Supersede] is an erasure's re-keying, in which the successors take the places of their persons under the same id, with the same handles,
+// linked persons and state, and the fences fall: after a crash all of a set is superseded or none.
+//
+// An event of the erased part is refused for 24 hours, an hour more at most, as below; its mark is a hash of the handle and, for a conversation, of bot and
+// conversation, and its row has the time before which an event is refused.
 //
 // # A start and a stop
 //

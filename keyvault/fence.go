@@ -220,13 +220,14 @@ func (v *Vault) Unfence(_ context.Context, tenant eventstore.TenantID, persons [
 	var ids []eventstore.PersonID
 	for id := range set {
 		ids = append(ids, id)
-		if err := b.Delete(t.row(rowFence, id[:])); err != nil {
+		if err := errors.Join(b.Delete(t.row(rowFence, id[:])), b.Delete(t.row(rowStaged, id[:]))); err != nil {
 			return err
 		}
 	}
 	if err := v.commit(b, pebble.Sync); err != nil {
 		return err
 	}
+	t.aside.remove(eventstore.ErrFenced, among(set))
 	for _, id := range ids {
 		v.gates.remove(gateKey{t.index, id}, eventstore.ErrFenced)
 	}

@@ -20,8 +20,9 @@ import (
 type opened struct {
 	t      *tenant
 	person eventstore.PersonID
+	role   role
 
-	// Under the shard's mutex.
+	// Under the shard's mutex; what is set aside has holders alone, under the mutex of aside.
 	holders    int
 	fenced     bool
 	idle       chan struct{} // closed when the last holder leaves, if a fence waits
@@ -124,12 +125,20 @@ func (g *gate) with(m eventstore.KeyMonth, f func(tink.AEAD) ([]byte, error)) (o
 }
 
 func (g *gate) Seal(ctx context.Context, m eventstore.KeyMonth, plaintext, associated []byte) ([]byte, error) {
+	if g.o.role == leaving {
+		return nil, eventstore.ErrFenced
+	}
 	seal := func(a tink.AEAD) ([]byte, error) { return a.Encrypt(plaintext, associated) }
 	out, found, err := g.with(m, seal)
 	if err != nil || found {
 		return out, err
 	}
-	if err := g.o.t.addMonth(ctx, g, m); err != nil {
+	if g.o.role == staged {
+		err = g.o.t.addStagedMonth(g, m)
+	} else {
+		err = g.o.t.addMonth(ctx, g, m)
+	}
+	if err != nil {
 		return nil, err
 	}
 	out, found, err = g.with(m, seal)
@@ -166,8 +175,13 @@ func (g *gate) Mark(label eventstore.MarkLabel, parts ...[]byte) (eventstore.Mar
 }
 
 func (g *gate) Release() {
-	if g.released.CompareAndSwap(false, true) {
+	if !g.released.CompareAndSwap(false, true) {
+		return
+	}
+	if g.o.role == present {
 		g.o.t.v.gates.release(g.o)
+	} else {
+		g.o.t.aside.release(g.o)
 	}
 }
 

@@ -87,6 +87,9 @@ func (t *tenant) refuse(a eventstore.Arrival) error {
 	for _, h := range a.Also {
 		handles = append(handles, handleOf(h))
 	}
+	if err := t.refuseParts(a, handles); err != nil {
+		return err
+	}
 	for hour, key := range t.own.refusals {
 		for _, h := range handles {
 			b, err := rows{t.v.db}.Get(t.refusalRow(hour, refusalMark(key, h)))
@@ -106,22 +109,14 @@ func (t *tenant) refuse(a eventstore.Arrival) error {
 
 // refusalsFor puts the marks of an erasure into b and returns the tenant's keys with that of this hour and without those that expired.
 func (t *tenant) refusalsFor(b batch, gone map[eventstore.PersonID]*record) (next *tenantKeys, marks []refusal, err error) {
-	now := t.v.c.Now()
-	next = t.own.clone()
-	if err := t.dropExpired(b, next, now); err != nil {
+	next, hour, err := t.refusalHour(b)
+	if err != nil {
 		return nil, nil, err
 	}
-	hour := hourOf(now)
-	key, ok := next.refusals[hour]
-	if !ok {
-		if key, err = secret.Random(t.v.entropy, keySize); err != nil {
-			return nil, nil, err
-		}
-		next.refusals[hour] = key
-	}
+	now := t.v.c.Now()
 	for _, r := range gone {
 		for _, id := range r.identities {
-			m := refusal{hour, refusalMark(key, handleOf(id)), now.UnixMilli()}
+			m := refusal{hour, refusalMark(next.refusals[hour], handleOf(id)), now.UnixMilli()}
 			marks = append(marks, m)
 			if err := b.Set(t.refusalRow(m.hour, m.mark), binary.BigEndian.AppendUint64(nil, uint64(m.at))); err != nil {
 				return nil, nil, err

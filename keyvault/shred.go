@@ -124,7 +124,7 @@ func (t *tenant) shred(ctx context.Context, gone map[eventstore.PersonID]*record
 	if err := b.Merge(t.row(rowCount), binary.AppendVarint(nil, -int64(len(ids))), nil); err != nil {
 		return err
 	}
-	if err := t.rekey(ctx, b, edits, next); err != nil {
+	if err := t.rekey(ctx, b, edits, next, ids...); err != nil {
 		return err
 	}
 	t.count.Add(-int64(len(ids)))
@@ -136,19 +136,23 @@ func (t *tenant) shred(ctx context.Context, gone map[eventstore.PersonID]*record
 		t.v.gates.remove(gateKey{t.index, id}, eventstore.ErrErased)
 		gone[id].wipe()
 	}
+	t.aside.remove(eventstore.ErrErased, among(gone))
 	t.fences.remove(ids)
 	return nil
 }
 
-// rekey does the three steps of the package comment with a batch that holds the rest of the change; mu is held alone. An error before the
-// batch is committed leaves everything as it was.
-func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *tenantKeys) error {
+// rekey does the three steps of the package comment with a batch that holds the rest of the change; mu is held alone. The successors of those in
+// out go with it. An error before the batch is committed leaves everything as it was.
+func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *tenantKeys, out ...eventstore.PersonID) error {
 	v := t.v
 	root, err := secret.Random(v.entropy, keySize)
 	if err != nil {
 		return err
 	}
 	if err := t.resealOutbox(b, next); err != nil {
+		return err
+	}
+	if err := t.resealStaged(b, next.outbox, out); err != nil {
 		return err
 	}
 	edits.Extra = next.encode()

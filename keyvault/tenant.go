@@ -49,6 +49,7 @@ type tenant struct {
 	count   atomic.Int64
 	minted  atomic.Bool // since the root was renewed
 	refused refusals
+	aside   aside
 }
 
 const (
@@ -75,6 +76,7 @@ const (
 	rowFence     byte = 'F'
 	rowRefusal   byte = 'U'
 	rowOutbox    byte = 'O'
+	rowStaged    byte = 'S'
 	rowMeta      byte = 'M'
 	rowCount     byte = 'C'
 )
@@ -267,6 +269,11 @@ func (t *tenant) finishErasing(ctx context.Context) error {
 
 // close wipes what is held open; mu is held alone.
 func (t *tenant) close() {
+	why := t.gone
+	if why == nil {
+		why = errClosed
+	}
+	t.aside.remove(why, func(eventstore.PersonID) bool { return true })
 	if t.tree != nil {
 		t.tree.Close()
 		t.root.Wipe()

@@ -48,6 +48,7 @@ type tenant struct {
 	persons map[eventstore.PersonID]*person
 	index   map[eventstore.Identity]*person
 	refused map[eventstore.Identity]time.Time
+	parts   map[part]limit
 	control [32]byte
 	outbox  []eventstore.Owed
 	meta    map[eventstore.MetaTable]map[string][]byte
@@ -67,12 +68,17 @@ type person struct {
 	created      time.Time
 	gates        map[*gate]bool
 	fenced, gone bool
+	// next is the successor, asides the gates of the machine that erases a part.
+	next   *person
+	asides []*gate
 }
 
 // set is a linked set.
 type set struct {
 	secret  [32]byte
 	members []*person
+	// next is the secret of the members' successors.
+	next *[32]byte
 }
 
 var _ Vault = (*Fake)(nil)
@@ -145,6 +151,7 @@ func (f *Fake) CreateTenant(ctx context.Context, id eventstore.TenantID) error {
 		persons: map[eventstore.PersonID]*person{},
 		index:   map[eventstore.Identity]*person{},
 		refused: map[eventstore.Identity]time.Time{},
+		parts:   map[part]limit{},
 		control: randomKey(),
 		meta:    map[eventstore.MetaTable]map[string][]byte{},
 	}
@@ -228,6 +235,7 @@ func (p *person) efface() {
 	for g := range p.gates {
 		g.dead = true
 	}
+	p.endAsides()
 	*p = person{id: p.id, gone: true}
 }
 

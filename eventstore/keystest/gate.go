@@ -22,6 +22,8 @@ type gate struct {
 	id       eventstore.PersonID
 	dead     bool
 	released bool
+	// aside: no fence waits for it. opensOnly: it seals nothing.
+	aside, opensOnly bool
 }
 
 // enter opens a gate. The lock is held for writing.
@@ -64,6 +66,9 @@ func (g *gate) State() eventstore.State {
 }
 
 func (g *gate) Seal(ctx context.Context, month eventstore.KeyMonth, plaintext, associated []byte) ([]byte, error) {
+	if g.opensOnly {
+		return nil, eventstore.ErrFenced
+	}
 	g.f.mu.RLock()
 	key, ok := g.p.months[month]
 	if err := g.check(); err != nil || ok {
@@ -122,6 +127,9 @@ func (g *gate) Release() {
 		return
 	}
 	g.released = true
+	if g.aside {
+		return
+	}
 	delete(g.p.gates, g)
 	close(g.f.released)
 	g.f.released = make(chan struct{})

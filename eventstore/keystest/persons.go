@@ -54,6 +54,9 @@ func (t *tenant) refuse(now time.Time, a eventstore.Arrival) error {
 		if p := t.index[h]; p != nil && p.fenced {
 			return eventstore.ErrFenced
 		}
+		if t.refusesPart(now, at, a, h) {
+			return eventstore.ErrErased
+		}
 		if erased, ok := t.refused[h]; ok && now.Sub(erased) < 24*time.Hour && at.Before(erased) {
 			return eventstore.ErrErased
 		}

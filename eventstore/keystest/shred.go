@@ -120,6 +120,7 @@ func (f *Fake) Unfence(ctx context.Context, tenant eventstore.TenantID, ids []ev
 	for _, id := range ids {
 		if p := t.persons[id]; p != nil {
 			p.fenced = false
+			p.endAsides()
 		}
 	}
 	return nil

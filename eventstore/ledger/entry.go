@@ -28,7 +28,7 @@ type wire struct {
 	References []eventstore.LedgerReference `cbor:"5,keyasint,omitempty"`
 	Reason     eventstore.Reason            `cbor:"6,keyasint,omitempty"`
 	Basis      string                       `cbor:"7,keyasint,omitempty"`
-	Scope      eventstore.Scope             `cbor:"8,keyasint,omitempty"`
+	Scope      eventstore.ScopeCode         `cbor:"8,keyasint,omitempty"`
 	Subject    []byte                       `cbor:"9,keyasint,omitempty"`
 	Count      uint64                       `cbor:"10,keyasint,omitempty"`
 	Before     eventstore.KeyMonth          `cbor:"11,keyasint,omitempty"`

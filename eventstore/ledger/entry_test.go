@@ -19,7 +19,7 @@ var known = struct {
 }{
 	eventstore.Entry{
 		Time: time.UnixMilli(1795341600123).UTC(), Act: eventstore.ActErased, Token: "abc234", Role: eventstore.RoleDPO,
-		References: []eventstore.LedgerReference{{0: 1, 15: 2}}, Reason: eventstore.ReasonPersonRequest, Scope: eventstore.ScopeAll,
+		References: []eventstore.LedgerReference{{0: 1, 15: 2}}, Reason: eventstore.ReasonPersonRequest, Scope: eventstore.ScopeCodeAll,
 		Subject: []byte{0xaa, 0xbb}, Count: 3, Before: 601, Purpose: "e_mail-2",
 	},
 	"ac" + // map of 12

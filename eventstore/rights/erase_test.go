@@ -171,7 +171,7 @@ func TestEraseRefusals(t *testing.T) {
 	for name, r := range map[string]Request{
 		"no reason":   {},
 		"a reason":    {Reason: "because"},
-		"a scope":     {Reason: asked.Reason, Scope: "part"},
+		"a scope":     {Reason: asked.Reason, Scope: eventstore.Scope{Conversation: "c"}},
 		"a long note": {Reason: asked.Reason, Note: strings.Repeat("n", maxNote+1)},
 		"a ticket":    {Reason: asked.Reason, Ticket: "\xff"},
 	} {

@@ -88,7 +88,7 @@ type Request struct {
 	Reason eventstore.Reason `json:"reason"`
 	Note   string            `json:"note,omitempty"`
 	Ticket string            `json:"ticket,omitempty"`
-	Scope  eventstore.Scope  `json:"scope,omitempty"`
+	Scope  eventstore.Scope  `json:"scope"`
 }
 
 // Stage is a stage of an erasure.

@@ -123,9 +123,6 @@ const (
 )
 
 func checkRequest(r Request) (Request, error) {
-	if r.Scope == "" {
-		r.Scope = eventstore.ScopeAll
-	}
 	reasons := []eventstore.Reason{
 		eventstore.ReasonPersonRequest, eventstore.ReasonConsentWithdrawn, eventstore.ReasonRetention,
 		eventstore.ReasonCourtOrder, eventstore.ReasonOther,
@@ -134,7 +131,7 @@ func checkRequest(r Request) (Request, error) {
 	case !slices.Contains(reasons, r.Reason):
 		return r, eventstore.Refuse(eventstore.KindInvalid, "reason",
 			"a reason is one of person-request, consent-withdrawn, retention, court-order, other")
-	case r.Scope != eventstore.ScopeAll:
+	case !r.Scope.All():
 		return r, eventstore.Refuse(eventstore.KindInvalid, "scope", "the only scope is all")
 	case len(r.Note) > maxNote || !utf8.ValidString(r.Note):
 		return r, eventstore.Refuse(eventstore.KindInvalid, "note", "a note is UTF-8 of at most 4096 bytes")

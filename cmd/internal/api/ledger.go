@@ -16,19 +16,19 @@ import (
 
 // ledgerEntry is one entry as it is shown.
 type ledgerEntry struct {
-	Number     uint64             `json:"number"`
-	Time       time.Time          `json:"time"`
-	Act        eventstore.Act     `json:"act"`
-	Token      eventstore.TokenID `json:"token"`
-	Role       eventstore.Role    `json:"role,omitempty"`
-	References []string           `json:"references,omitempty" doc:"Random names of the records concerned"`
-	Reason     eventstore.Reason  `json:"reason,omitempty"`
-	Basis      string             `json:"basis,omitempty"`
-	Scope      eventstore.Scope   `json:"scope,omitempty"`
-	Subject    string             `json:"subject,omitempty" doc:"A salted hash"`
-	Count      uint64             `json:"count,omitempty"`
-	Before     string             `json:"before,omitempty" doc:"The first month that retention spared, such as 2026-01"`
-	Purpose    string             `json:"purpose,omitempty" doc:"The purpose of consent"`
+	Number     uint64               `json:"number"`
+	Time       time.Time            `json:"time"`
+	Act        eventstore.Act       `json:"act"`
+	Token      eventstore.TokenID   `json:"token"`
+	Role       eventstore.Role      `json:"role,omitempty"`
+	References []string             `json:"references,omitempty" doc:"Random names of the records concerned"`
+	Reason     eventstore.Reason    `json:"reason,omitempty"`
+	Basis      string               `json:"basis,omitempty"`
+	Scope      eventstore.ScopeCode `json:"scope,omitempty"`
+	Subject    string               `json:"subject,omitempty" doc:"A salted hash"`
+	Count      uint64               `json:"count,omitempty"`
+	Before     string               `json:"before,omitempty" doc:"The first month that retention spared, such as 2026-01"`
+	Purpose    string               `json:"purpose,omitempty" doc:"The purpose of consent"`
 }
 
 func show(n ledger.Numbered) ledgerEntry {
