@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -32,7 +33,11 @@ type Keys interface {
 	Linked(ctx context.Context, tenant TenantID, person PersonID) ([]PersonRecord, error)
 	// Link declares two persons one human, durably, whatever handles they are tied to. ErrConflict if they are linked already; errors as Gate.
 	Link(ctx context.Context, tenant TenantID, a, b PersonID) error
-	// SetState changes a person's state durably: update is given the present state and returns the new one. Errors as Gate.
+	// Change changes the state of a person's whole linked set, durably: update is given each member's present state and returns the new one. What kind
+	// tells the stream goes to the outbox in the same batch, with all members and the period marks of the set; "" tells nothing. If update changes
+	// nobody nothing is written and nothing owed. The set is returned as it is then. Errors as Gate.
+	Change(ctx context.Context, tenant TenantID, person PersonID, kind PersonEventKind, update func(State) State) ([]PersonRecord, error)
+	// SetState changes the state of one person alone, and tells nobody. Errors as Gate.
 	SetState(ctx context.Context, tenant TenantID, person PersonID, update func(State) State) error
 
 	// PeriodMark is the mark of the person's linked set for an analytics period. Errors as Gate.
@@ -75,6 +80,10 @@ type Keys interface {
 	Outbox(ctx context.Context, tenant TenantID) ([]Owed, error)
 	Sent(ctx context.Context, tenant TenantID, id EventID) error
 
+	// Holders visits every record, those of fenced persons included, in no order: its ledger reference and its person. It may hold back who wants to
+	// change the vault until it returns, and visit must not call the vault. The first error of visit ends it.
+	Holders(ctx context.Context, tenant TenantID, visit func(LedgerReference, PersonID) error) error
+
 	// Count says how many persons the tenant has, erased ones left out. It is exact but may be a second old.
 	Count(ctx context.Context, tenant TenantID) (uint64, error)
 }
@@ -85,6 +94,9 @@ type Keys interface {
 // the same human: an unknown one is added to the person, one of another person links the two. A link is refused as ambiguous, and the
 // handle listed on the person for support to decide, when either side is already tied to an e-mail or phone that the other side does not
 // know, and the other side has an e-mail or phone of its own (a shared computer).
+//
+// Who becomes one human has one state ([State.Joined]): a restriction, an objection, a hold or a refusal of consent of any of them is then that of all, and the
+// outbox holds what the stream must be told. admit is asked about the joined state too; if it refuses, nobody is minted and nothing linked.
 type Arrival struct {
 	Identity Identity
 	Also     []Identity
@@ -102,7 +114,7 @@ type Entered struct {
 	Minted bool
 	// Ambiguous says that at least one handle of Also was not linked.
 	Ambiguous bool
-	// Linked says that two persons became one human: the outbox holds a person event.
+	// Linked says that two persons became one human: the outbox holds person events.
 	Linked bool
 }
 
@@ -150,6 +162,29 @@ type State struct {
 	Consents map[string]bool
 	// First is the sequence below which readers skip the person (0: none).
 	First uint64
+}
+
+// Joined is the state of two persons who are one human: what binds either binds both, and of two answers about a purpose the refusal counts. First stays that of s.
+func (s State) Joined(o State) State {
+	s.Known, s.Restricted, s.Objected, s.Hold = s.Known || o.Known, s.Restricted || o.Restricted, s.Objected || o.Objected, s.Hold || o.Hold
+	consents := maps.Clone(s.Consents)
+	for purpose, granted := range o.Consents {
+		if consents == nil {
+			consents = map[string]bool{}
+		}
+		if mine, answered := consents[purpose]; answered {
+			granted = granted && mine
+		}
+		consents[purpose] = granted
+	}
+	s.Consents = consents
+	return s
+}
+
+// Equal reports whether two states say the same.
+func (s State) Equal(o State) bool {
+	return s.Known == o.Known && s.Restricted == o.Restricted && s.Objected == o.Objected && s.Hold == o.Hold && s.First == o.First &&
+		maps.Equal(s.Consents, o.Consents)
 }
 
 // PersonRecord is what the vault knows of one person.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,7 +125,22 @@ func (h *history) play(v *keyvault.Vault) error {
 				}
 				return err
 			})
+			h.holds("debt", func(v *keyvault.Vault) error { return owesWhatItChanged(ctx, v, visitor) })
 			_, _, err := enter(ctx, v, email("alice@example.com"), web("77"))
+			return err
+		},
+		func() error {
+			h.holds("restriction", func(v *keyvault.Vault) error {
+				g, err := v.Gate(ctx, crashTenant, alice)
+				if err == nil {
+					defer g.Release()
+					if !g.State().Restricted {
+						err = errors.New("not restricted")
+					}
+				}
+				return err
+			})
+			_, err := v.Change(ctx, crashTenant, visitor, eventstore.PersonRestricted, func(s eventstore.State) eventstore.State { s.Restricted = true; return s })
 			return err
 		},
 		func() error {
@@ -152,7 +168,7 @@ func (h *history) play(v *keyvault.Vault) error {
 func (h *history) erasures(v *keyvault.Vault, alice, visitor *eventstore.PersonID, after func() error) []func() error {
 	ctx := h.ctx
 	return []func() error{func() error {
-		h.over("alice", "visitor", "link")
+		h.over("alice", "visitor", "link", "debt", "restriction")
 		h.holds("fence", func(v *keyvault.Vault) error {
 			if _, err := v.Gate(ctx, crashTenant, *alice); !errors.Is(err, eventstore.ErrFenced) {
 				return fmt.Errorf("a fenced person's gate: %v", err)
@@ -187,6 +203,25 @@ func (h *history) erasures(v *keyvault.Vault, alice, visitor *eventstore.PersonI
 		})
 		return v.EraseTenant(ctx, crashTenant)
 	}, func() error { return nil }}
+}
+
+// owesWhatItChanged: a linked set is restricted, all of it, if and only if the stream is owed the event that says so.
+func owesWhatItChanged(ctx context.Context, v *keyvault.Vault, member eventstore.PersonID) error {
+	set, err := v.Linked(ctx, crashTenant, member)
+	if err != nil {
+		return err
+	}
+	owed, err := v.Outbox(ctx, crashTenant)
+	if err != nil {
+		return err
+	}
+	told := slices.ContainsFunc(owed, func(o eventstore.Owed) bool { return o.Event.Kind == eventstore.PersonRestricted })
+	for _, r := range set {
+		if r.State.Restricted != told {
+			return fmt.Errorf("restricted %v, and the stream is owed it: %v", r.State.Restricted, told)
+		}
+	}
+	return nil
 }
 
 // crash is a disk as a crash may have left it.

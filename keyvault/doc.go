@@ -72,6 +72,8 @@
 // opens no older copy of the database, though nobody was erased in between, and no database whose log lost its end at a clean stop: [Open] answers
 // ErrDamaged.
 //
+// A change of who is linked with whom, or of a linked set's state, is one batch with the person events that it owes to the stream.
+//
 // A first contact is applied under its locks and synced behind them. Until it is synced nobody is given a gate of that person.
 //
 // # Not guaranteed

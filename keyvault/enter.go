@@ -71,7 +71,7 @@ func (t *tenant) enter(ctx context.Context, a eventstore.Arrival, admit func(eve
 		if err := admit(eventstore.State{}); err != nil {
 			return nil, err
 		}
-		return t.tied(a, nil)
+		return t.tied(a, admit, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (t *tenant) enter(ctx context.Context, a eventstore.Arrival, admit func(eve
 	if len(a.Also) == 0 {
 		return &eventstore.Entered{Gate: g}, nil
 	}
-	return t.tied(a, g)
+	return t.tied(a, admit, g)
 }
 
 // known takes the gate of the person that the arrival's identity names. errStranger if there is none.
@@ -111,11 +111,11 @@ func (t *tenant) known(a eventstore.Arrival) (*gate, error) {
 }
 
 // tied ties all handles of an arrival, minting a stranger (g nil).
-func (t *tenant) tied(a eventstore.Arrival, g *gate) (*eventstore.Entered, error) {
+func (t *tenant) tied(a eventstore.Arrival, admit func(eventstore.State) error, g *gate) (*eventstore.Entered, error) {
 	if g != nil && t.sameSet(a, g) {
 		return &eventstore.Entered{Gate: g}, nil
 	}
-	done, err := t.tie(a, g == nil)
+	done, err := t.tie(a, admit, g == nil)
 	if err != nil {
 		if g != nil {
 			g.Release()

@@ -87,6 +87,12 @@ func (m *model) enter(t *rapid.T) {
 		}
 		return
 	}
+	if m.linksRestricted(p, id, also) {
+		if !errors.Is(err, eventstore.ErrWithheld) {
+			t.Fatalf("an event that links to a restricted person: %v", err)
+		}
+		return
+	}
 	fenced := p != nil && p.fenced
 	for _, h := range also {
 		fenced = fenced || m.handles[h] != nil && m.handles[h].fenced
@@ -144,10 +150,29 @@ func (m *model) also(t *rapid.T, p *modelPerson, id, h eventstore.Identity, e *e
 	}
 }
 
+// linksRestricted says that an event would make its person one human with a restricted one.
+func (m *model) linksRestricted(p *modelPerson, id eventstore.Identity, also []eventstore.Identity) bool {
+	mine := []eventstore.Identity{id}
+	if p != nil {
+		mine = p.set.handles()
+	}
+	for _, h := range also {
+		q := m.handles[h]
+		if q == nil || q.fenced || p != nil && (p.fenced || q.set == p.set) {
+			continue
+		}
+		if q.restricted && !keystest.Ambiguous(id, mine, h, q.set.handles()) {
+			return true
+		}
+	}
+	return false
+}
+
 func merge(p, q *modelPerson) {
+	restricted := p.restricted || q.restricted
 	p.set.members = append(p.set.members, q.set.members...)
 	for _, o := range p.set.members {
-		o.set = p.set
+		o.set, o.restricted = p.set, restricted
 	}
 }
 
@@ -173,7 +198,8 @@ func (m *model) link(t *rapid.T) {
 func (m *model) restrict(t *rapid.T) {
 	p := m.person(t, "who")
 	on := rapid.Bool().Draw(t, "on")
-	err := m.v.SetState(t.Context(), crashTenant, p.id, func(s eventstore.State) eventstore.State { s.Restricted = on; return s })
+	kind := map[bool]eventstore.PersonEventKind{true: eventstore.PersonRestricted, false: eventstore.PersonUnrestricted}[on]
+	_, err := m.v.Change(t.Context(), crashTenant, p.id, kind, func(s eventstore.State) eventstore.State { s.Restricted = on; return s })
 	if p.erased || p.fenced {
 		if err == nil {
 			t.Fatal("the state of an erased or fenced person changed")
@@ -183,7 +209,9 @@ func (m *model) restrict(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.restricted = on
+	for _, o := range p.set.members {
+		o.restricted = on
+	}
 }
 
 func (m *model) fence(t *rapid.T) {

@@ -34,8 +34,8 @@ type tie struct {
 }
 
 // tie resolves all handles of an arrival under their locks and writes what is new. mint says that a stranger may be minted.
-func (t *tenant) tie(a eventstore.Arrival, mint bool) (*tie, error) {
-	d, err := t.tieLocked(a, mint)
+func (t *tenant) tie(a eventstore.Arrival, admit func(eventstore.State) error, mint bool) (*tie, error) {
+	d, err := t.tieLocked(a, admit, mint)
 	if err != nil || d.unsynced == nil {
 		return d, err
 	}
@@ -50,7 +50,7 @@ func (t *tenant) tie(a eventstore.Arrival, mint bool) (*tie, error) {
 	return d, nil
 }
 
-func (t *tenant) tieLocked(a eventstore.Arrival, mint bool) (*tie, error) {
+func (t *tenant) tieLocked(a eventstore.Arrival, admit func(eventstore.State) error, mint bool) (*tie, error) {
 	if err := t.enterShared(); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (t *tenant) tieLocked(a eventstore.Arrival, mint bool) (*tie, error) {
 		}
 	}
 	var err error
-	d.full, err = d.withLeaves(func() error { return d.decide(a, mint) })
+	d.full, err = d.withLeaves(func() error { return d.decide(a, admit, mint) })
 	unlockPages()
 	return d, err
 }
@@ -131,7 +131,7 @@ func (d *tie) closure() ([]eventstore.PersonID, error) {
 	return ids, nil
 }
 
-func (d *tie) decide(a eventstore.Arrival, mint bool) error {
+func (d *tie) decide(a eventstore.Arrival, admit func(eventstore.State) error, mint bool) error {
 	if id, ok := d.named[handleOf(a.Identity)]; ok {
 		if mint {
 			return errStale // somebody else minted the person: admit must be asked about them
@@ -153,6 +153,9 @@ func (d *tie) decide(a eventstore.Arrival, mint bool) error {
 		if err := d.also(a.Identity, h); err != nil {
 			return err
 		}
+	}
+	if d.linked { // into a human of whom admit has not heard
+		return admit(d.recs[d.person].state())
 	}
 	return nil
 }
@@ -227,12 +230,7 @@ func (d *tie) merge(a, b []eventstore.PersonID) error {
 	slices.SortFunc(all, eventstore.PersonID.Compare)
 	from, to := d.recs[b[0]].set, d.recs[a[0]].set
 	event := eventstore.PersonEvent{Kind: eventstore.PersonLinked, Persons: all}
-	var months []eventstore.KeyMonth
-	for _, id := range b {
-		months = append(months, d.recs[id].keyMonths()...)
-	}
-	slices.Sort(months)
-	for _, p := range eventstore.PeriodsOf(slices.Compact(months)) {
+	for _, p := range d.periods(b) {
 		event.Marks = append(event.Marks, eventstore.PeriodMark{Period: p, Mark: periodMark(from, p), To: periodMark(to, p)})
 	}
 	handles := d.identities(all)
@@ -243,13 +241,11 @@ func (d *tie) merge(a, b []eventstore.PersonID) error {
 		r.ambiguous = slices.DeleteFunc(r.ambiguous, func(h eventstore.Identity) bool { return slices.Contains(handles, h) })
 		d.dirty[id] = true
 	}
-	id, err := d.t.owed.next(d.t.v.c.Now(), d.t.v.entropy)
-	if err != nil {
+	d.linked = true
+	if err := d.owe(event); err != nil {
 		return err
 	}
-	d.owed = append(d.owed, eventstore.Owed{ID: id, Event: event})
-	d.linked = true
-	return nil
+	return d.join(all)
 }
 
 // fullBuckets are the buckets to split, by an item of each.

@@ -5,8 +5,8 @@
 // shredded is unreadable, not merely hidden. Its own extras ([Fake.Fail], [Fake.Expire], [Fake.Forget]) bring about what a
 // vault meets in the world.
 //
-// Left open by the contract and so not in the suite: whether [eventstore.Keys.Enter] waits before it answers ErrFenced; what a change of
-// state owes to the outbox (links always do). Restriction is decided by admit, which is asked with the state.
+// Left open by the contract and so not in the suite: whether [eventstore.Keys.Enter] waits before it answers ErrFenced. Restriction is decided
+// by admit, which is asked with the state.
 package keystest
 
 import (

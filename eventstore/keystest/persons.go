@@ -30,6 +30,11 @@ func (f *Fake) Enter(ctx context.Context, tenant eventstore.TenantID, a eventsto
 	if err := admit(state); err != nil {
 		return nil, err
 	}
+	if joined, links := t.joined(p, a); links {
+		if err := admit(joined); err != nil {
+			return nil, err
+		}
+	}
 	out := &eventstore.Entered{}
 	if p == nil {
 		if p, err = t.mint(a.Identity, a.Received); err != nil {
@@ -125,6 +130,37 @@ func Ambiguous(i eventstore.Identity, a []eventstore.Identity, h eventstore.Iden
 	return clash(b, h, a) || clash(a, i, b)
 }
 
+// joined is the state that an arrival's person would have once everything is linked that it links, if there is anything.
+func (t *tenant) joined(p *person, a eventstore.Arrival) (state eventstore.State, links bool) {
+	handles := []eventstore.Identity{a.Identity}
+	var sets []*set
+	if p != nil {
+		handles, sets = p.set.handles(), append(sets, p.set)
+		state = p.copyState()
+	}
+	for _, h := range a.Also {
+		q := t.index[h]
+		if q != nil && slices.Contains(sets, q.set) {
+			continue
+		}
+		var theirs []eventstore.Identity
+		if q != nil {
+			theirs = q.set.handles()
+		}
+		switch {
+		case Ambiguous(a.Identity, handles, h, theirs):
+		case q == nil:
+			handles = append(handles, h)
+		default:
+			handles, sets, links = append(handles, theirs...), append(sets, q.set), true
+			for _, o := range q.set.members {
+				state = state.Joined(o.state)
+			}
+		}
+	}
+	return state, links
+}
+
 // strong says whether a handle belongs to one human alone.
 func strong(id eventstore.Identity) bool { return id.Namespace == "email" || id.Namespace == "phone" }
 
@@ -147,6 +183,7 @@ func (t *tenant) link(a, b *set, now time.Time) {
 		}
 	}
 	e := eventstore.PersonEvent{Kind: eventstore.PersonLinked}
+	defer a.join(t, now)
 	for _, period := range eventstore.PeriodsOf(slices.Sorted(maps.Keys(months))) {
 		e.Marks = append(e.Marks, eventstore.PeriodMark{Period: period, Mark: b.mark(period), To: a.mark(period)})
 	}
@@ -160,11 +197,63 @@ func (t *tenant) link(a, b *set, now time.Time) {
 		e.Persons = append(e.Persons, p.id)
 		p.ambiguous = slices.DeleteFunc(p.ambiguous, func(h eventstore.Identity) bool { return slices.Contains(handles, h) })
 	}
+	t.owe(e, now)
+}
+
+func (t *tenant) owe(e eventstore.PersonEvent, now time.Time) {
 	id, err := eventstore.NewEventID(now, nil)
 	if err != nil {
 		panic(err)
 	}
 	t.outbox = append(t.outbox, eventstore.Owed{ID: id, Event: e})
+}
+
+// join gives the members of a merged set one state.
+func (s *set) join(t *tenant, now time.Time) {
+	joined := s.members[0].copyState()
+	for _, p := range s.members[1:] {
+		joined = joined.Joined(p.state)
+	}
+	restricts, objects := false, false
+	s.update(func(st eventstore.State) eventstore.State {
+		restricts = restricts || joined.Restricted && !st.Restricted
+		objects = objects || joined.Objected && !st.Objected
+		return st.Joined(joined)
+	})
+	if restricts {
+		t.owe(s.event(eventstore.PersonRestricted), now)
+	}
+	if objects {
+		t.owe(s.event(eventstore.PersonObjected), now)
+	}
+}
+
+// update changes the states of a set's members and says whether any is another one now.
+func (s *set) update(update func(eventstore.State) eventstore.State) (changed bool) {
+	for _, p := range s.members {
+		before := p.copyState()
+		p.state = update(p.copyState())
+		p.state.Consents = maps.Clone(p.state.Consents)
+		p.state.Known = true
+		changed = changed || !p.state.Equal(before)
+	}
+	return changed
+}
+
+// event is a person event about the whole set, with its marks.
+func (s *set) event(kind eventstore.PersonEventKind) eventstore.PersonEvent {
+	e := eventstore.PersonEvent{Kind: kind}
+	months := map[eventstore.KeyMonth]bool{}
+	for _, p := range s.members {
+		e.Persons = append(e.Persons, p.id)
+		for m := range p.months {
+			months[m] = true
+		}
+	}
+	for _, period := range eventstore.PeriodsOf(slices.Sorted(maps.Keys(months))) {
+		e.Marks = append(e.Marks, eventstore.PeriodMark{Period: period, Mark: s.mark(period)})
+	}
+	return e
 }
 
 func (s *set) mark(p eventstore.Period) eventstore.Mark {
@@ -220,6 +309,43 @@ func (f *Fake) Link(ctx context.Context, tenant eventstore.TenantID, a, b events
 		return eventstore.ErrConflict
 	}
 	t.link(p.set, q.set, f.Now())
+	return nil
+}
+
+// Change implements [eventstore.Keys].
+func (f *Fake) Change(ctx context.Context, tenant eventstore.TenantID, id eventstore.PersonID, kind eventstore.PersonEventKind, update func(eventstore.State) eventstore.State) ([]eventstore.PersonRecord, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, p, err := f.person(tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if p.set.update(update) && kind != "" {
+		t.owe(p.set.event(kind), f.Now())
+	}
+	var out []eventstore.PersonRecord
+	for _, q := range p.set.members {
+		out = append(out, q.record())
+	}
+	return out, nil
+}
+
+// Holders implements [eventstore.Keys].
+func (f *Fake) Holders(ctx context.Context, tenant eventstore.TenantID, visit func(eventstore.LedgerReference, eventstore.PersonID) error) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	t, err := f.tenant(tenant)
+	if err != nil {
+		return err
+	}
+	for _, p := range t.persons {
+		if p.gone {
+			continue
+		}
+		if err := visit(p.reference, p.id); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -27,6 +27,9 @@ func Run(t *testing.T, open func(t *testing.T) Vault) {
 		{"Ambiguous", ambiguous},
 		{"Link", linking},
 		{"State", states},
+		{"Change", changing},
+		{"Joined", joining},
+		{"Holders", holders},
 		{"PeriodMark", periodMarks},
 		{"Fence", fencing},
 		{"FenceWaits", fenceWaits},
@@ -160,7 +163,14 @@ func tenants(t *testing.T, s *suite) {
 		"Linked":      func() error { _, err := s.Linked(ctx, tenantA, p); return err },
 		"SealControl": func() error { _, err := s.SealControl(ctx, tenantA, nil, nil); return err },
 		"Outbox":      func() error { _, err := s.Outbox(ctx, tenantA); return err },
-		"Count":       func() error { _, err := s.Count(ctx, tenantA); return err },
+		"Change": func() error {
+			_, err := s.Change(ctx, tenantA, p, "", func(st eventstore.State) eventstore.State { return st })
+			return err
+		},
+		"Holders": func() error {
+			return s.Holders(ctx, tenantA, func(eventstore.LedgerReference, eventstore.PersonID) error { return nil })
+		},
+		"Count": func() error { _, err := s.Count(ctx, tenantA); return err },
 	} {
 		want(t, what+" of an erased tenant", call(), eventstore.ErrErased)
 	}
