@@ -35,6 +35,12 @@ type Log interface {
 	// are done and how many are left. Repeatable. When it returns nil the messages are gone from the stream's live files; what the journal still
 	// holds goes when it is trimmed. ErrInvalid for a zero person and for a control sequence that names another message.
 	Remove(ctx context.Context, tenant TenantID, r Removal, progress func(done, left uint64)) error
+	// Expire destroys every message of a key month before the given one, and the idempotency rows of such messages, but for control messages and
+	// the messages of persons that spared (nil: none) says yes to: first the rows, then the messages, at a bounded rate where they do not stand at
+	// the head of the stream. Call it once the keys of those months are destroyed. Messages that are submitted after it began may stay.
+	// progress (nil: none) is told how many messages are done and how many are left. Repeatable: called again, it goes on where a crash or the
+	// end of ctx cut it off. When it returns nil it is as with Remove. ErrInvalid for a month that cannot be.
+	Expire(ctx context.Context, tenant TenantID, before KeyMonth, spared func(PersonID) bool, progress func(done, left uint64)) error
 	// EraseTenant deletes all streams and files of a tenant. Repeatable.
 	EraseTenant(ctx context.Context, tenant TenantID) error
 }

@@ -90,7 +90,7 @@ func (w *writer) ready() error {
 		w.retryAt = time.Time{}
 	}
 	if w.pending != nil && len(w.pending.rows) > 4*groupCount {
-		return unavailable(errors.New("the index of the log cannot be written"))
+		return errIndex
 	}
 	if w.behind() && !time.Now().Before(w.retryAt) {
 		w.tryCatchUp()
@@ -181,7 +181,9 @@ func (w *writer) expect(p *plan, it *item) error {
 		if err != nil && !errors.Is(err, errNoMessage) {
 			return err
 		}
-		last = m.sequence
+		if last = m.sequence; last <= w.mark.floor {
+			last = 0
+		}
 		p.last[it.person()] = last
 	}
 	if last != *it.expected {

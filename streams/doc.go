@@ -30,12 +30,16 @@
 //   - Messages of one caller, and of one person in the order of Submit, have ascending sequences. The same row is stored once, as long as the
 //     message is.
 //   - Readers never see what is not journalled and published.
+//   - What Remove and Expire destroyed has left the server's block files when they return, and the journal when it is trimmed ([Streams.AwaitTrim]).
+//     Readers see nothing below the floor from the moment it is raised. What is missing is held against what was removed, behind the floor
+//     exactly: a purged head makes up for no loss behind it.
 //   - A tenant whose stream, journal and watermark do not fit is not opened: ErrDamaged names what is missing or foreign. Nothing was
 //     published before that. A stream that the server does not know while log/ does is never created anew.
 //
 // # How a start compares
 //
-//	watermark   vault, creation time, last sequence, newest event that stays, number of removed messages
+//	watermark   vault, creation time, last sequence, newest event that stays, number of removed messages, and the floor: everything up to
+//	            there was removed
 //	1. vault and creation time of the stream are those of the watermark
 //	2. the journal reaches up to the watermark's last sequence; its tail brings watermark and rows up to date
 //	3. the watermark's event stands where it was; the stream holds as many messages as it must
@@ -43,7 +47,7 @@
 //	5. stream shorter than the journal: the rest is published again under the same sequences, if the journal has all of it
 //	6. stream longer, by at most one group: each message must open under the vault; it is taken into the journal,
 //	   under the row that its caller sent, so that a retry settles what was uncertain
-//	7. messages that were to be removed and are there again are removed again
+//	7. messages that were to be removed and are there again are removed again; what is still there below the floor is purged in the background
 //
 // # Not guaranteed
 //

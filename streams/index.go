@@ -54,9 +54,14 @@ type mark struct {
 	// anchor is the newest message that was not removed, and its event; 0 if there is none.
 	anchor uint64
 	event  [16]byte
+	// floor: every message up to here was given up for removal, and is counted in removed (0: none).
+	floor uint64
 }
 
-const markSize = 1 + 16 + 8 + 8 + 8 + 8 + 16
+const markSize = 1 + 16 + 8 + 8 + 8 + 8 + 16 + 8
+
+// removedAbove counts the messages behind the floor that were given up.
+func (m mark) removedAbove() uint64 { return m.removed - min(m.removed, m.floor) }
 
 func (m mark) encode() []byte {
 	b := append(make([]byte, 0, markSize), m.state)
@@ -64,7 +69,8 @@ func (m mark) encode() []byte {
 	for _, v := range []uint64{uint64(m.created), m.last, m.removed, m.anchor} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
-	return append(b, m.event[:]...)
+	b = append(b, m.event[:]...)
+	return binary.BigEndian.AppendUint64(b, m.floor)
 }
 
 func decodeMark(b []byte) (m mark, err error) {
@@ -80,6 +86,7 @@ func decodeMark(b []byte) (m mark, err error) {
 		}
 	}
 	copy(m.event[:], b[49:])
+	m.floor = binary.BigEndian.Uint64(b[65:])
 	return m, nil
 }
 
@@ -193,6 +200,8 @@ type change struct {
 	mark  mark
 	rows  []rowAt
 	wiped [][8]byte
+	// dropped are rows that go.
+	dropped []rowAt
 }
 
 type rowAt struct {
@@ -218,6 +227,11 @@ func (x *index) apply(c change) error {
 	for _, p := range c.wiped {
 		from := rowKey(nil, c.spec.tenant, p[:])
 		if err := b.DeleteRange(from, after(from), nil); err != nil {
+			return fmt.Errorf("writing log/%s: %w", indexDir, err)
+		}
+	}
+	for i := range c.dropped {
+		if err := b.Delete(rowKey(key[:0], c.spec.tenant, c.dropped[i].row[:]), nil); err != nil {
 			return fmt.Errorf("writing log/%s: %w", indexDir, err)
 		}
 	}

@@ -88,6 +88,7 @@ func (s *Streams) read(ctx context.Context, sp spec, subject string, after uint6
 			return
 		}
 		to := w.committed.now()
+		after = max(after, w.floor.Load())
 		if after >= to {
 			return
 		}
@@ -122,9 +123,12 @@ func (w *writer) accountFor(ctx context.Context, after, to, found uint64) error 
 		return nil
 	}
 	return w.do(ctx, func() error {
-		if missing > w.mark.removed {
+		if w.mark.floor > after { // raised meanwhile: what was read counts for nothing
+			return nil
+		}
+		if removed := w.mark.removedAbove(); missing > removed {
 			return damaged("the stream %s gave %d messages from %d to %d; only %d were ever removed: at least %d are missing",
-				w.spec.stream(), found, after+1, to, w.mark.removed, missing-w.mark.removed)
+				w.spec.stream(), found, after+1, to, removed, missing-removed)
 		}
 		return nil
 	})
@@ -140,7 +144,7 @@ func (s *Streams) Get(ctx context.Context, tenant eventstore.TenantID, sequence 
 	if err := w.err(); err != nil {
 		return eventstore.Stored{}, err
 	}
-	if sequence == 0 || sequence > w.committed.now() {
+	if sequence <= w.floor.Load() || sequence > w.committed.now() {
 		return eventstore.Stored{}, eventstore.ErrNotFound
 	}
 	m, err := w.remote.get(ctx, sequence)
@@ -181,5 +185,16 @@ func (s *Streams) Count(ctx context.Context, tenant eventstore.TenantID, person 
 	if err := w.err(); err != nil {
 		return 0, err
 	}
-	return w.remote.count(ctx, sp.subject(person))
+	return w.count(ctx, sp.subject(person))
+}
+
+// count says how many messages of a subject stand above the floor.
+func (w *writer) count(ctx context.Context, subject string) (uint64, error) {
+	unpurged := w.unpurged.Load()
+	n, err := w.remote.count(ctx, subject)
+	if err != nil || !unpurged {
+		return n, err
+	}
+	err = w.remote.each(ctx, subject, 1, w.floor.Load(), func(message) bool { n -= min(n, 1); return true })
+	return n, err
 }

@@ -55,6 +55,9 @@ func (s *Streams) open(ctx context.Context, sp spec, vault eventstore.VaultID, c
 	}
 	s.put(w)
 	go w.run()
+	if w.unpurged.Load() {
+		w.helpers.Go(w.finishPurge)
+	}
 	return nil
 }
 
@@ -151,10 +154,16 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 		return damaged("the journal of %s begins at %d; log/%s knows the messages up to %d only", w.spec.stream(), w.j.First(), indexDir, before.last)
 	}
 	for _, m := range []mark{before, w.mark} {
-		if _, removed := w.gone[m.anchor]; removed || m.anchor == 0 || m.anchor > st.last {
+		if m.anchor == 0 || m.anchor > st.last || w.isGone(m.anchor) {
 			continue
 		}
 		if err := w.expectAt(ctx, m.anchor, m.event); err != nil {
+			return err
+		}
+	}
+	w.floor.Store(w.mark.floor)
+	if w.unpurged.Store(st.count > 0 && st.first <= w.mark.floor); w.unpurged.Load() { // what is to go does not make up for what is missing
+		if err := w.remote.each(ctx, everything, 1, w.mark.floor, func(message) bool { st.count--; return true }); err != nil {
 			return err
 		}
 	}
@@ -206,7 +215,8 @@ func (w *writer) replayed(rec any) error {
 			w.gone[at] = struct{}{}
 		}
 		w.mark.removed = max(w.mark.removed, rec.Total)
-		if slices.Contains(rec.Sequences, w.mark.anchor) {
+		w.mark.floor = max(w.mark.floor, rec.Floor)
+		if rec.Floor > 0 && w.mark.anchor <= rec.Floor || slices.Contains(rec.Sequences, w.mark.anchor) {
 			w.mark.anchor, w.mark.event = rec.Anchor, rec.AnchorEvent
 		}
 		c.wiped = rec.Prefixes

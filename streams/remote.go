@@ -29,10 +29,11 @@ type remote struct {
 
 // state is what the server says of a stream.
 type state struct {
-	created     int64
-	vault       string
-	format      string
-	last, count uint64
+	created int64
+	vault   string
+	format  string
+	// first is the sequence of the first message that is there.
+	first, last, count uint64
 }
 
 var errNoStream = errors.New("the stream does not exist")
@@ -56,6 +57,7 @@ func stateOf(i *jetstream.StreamInfo) state {
 		created: i.Created.UnixNano(),
 		vault:   i.Config.Metadata[metaVault],
 		format:  i.Config.Metadata[metaFormat],
+		first:   i.State.FirstSeq,
 		last:    i.State.LastSeq,
 		count:   i.State.Msgs,
 	}
@@ -116,6 +118,23 @@ type message struct {
 	subject  string
 	at       time.Time
 	data     []byte
+}
+
+// size is a lower bound of what it takes in a block file.
+func (m message) size() uint64 { return 30 + uint64(len(m.subject)+len(m.data)) }
+
+// purge deletes everything up to a sequence. The server unlinks the block files that this empties.
+func (r remote) purge(ctx context.Context, to uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*answerWait)
+	defer cancel()
+	st, err := r.js.Stream(ctx, r.spec.stream())
+	if err != nil {
+		return unavailable(err)
+	}
+	if err := st.Purge(ctx, jetstream.WithPurgeSequence(to+1)); err != nil {
+		return unavailable(fmt.Errorf("purging the stream: %w", err))
+	}
+	return nil
 }
 
 var errNoMessage = errors.New("there is no such message")

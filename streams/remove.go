@@ -36,11 +36,12 @@ func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, what e
 		}
 		r.left += n
 	}
-	if err := w.do(ctx, func() error { return w.giveUpMessages(ctx, nil, what.Prefixes) }); err != nil {
+	if err := w.do(ctx, func() error { return w.giveUp(ctx, surrender{prefixes: what.Prefixes}) }); err != nil {
 		return err
 	}
 	for chunk := range slices.Chunk(control, removeCount) {
-		if err := r.messages(ctx, chunk); err != nil {
+		_, err := r.step(ctx, func() ([]uint64, error) { return r.controlLeft(ctx, chunk) })
+		if err != nil {
 			return err
 		}
 	}
@@ -49,13 +50,10 @@ func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, what e
 			return err
 		}
 	}
-	return w.do(ctx, func() error {
-		w.roll()
-		return w.err()
-	})
+	return r.end(ctx)
 }
 
-// removalRun is one call of Remove or Expire.
+// removalRun is one call of Remove or Expire. Several may run at once; they take turns, a step each.
 type removalRun struct {
 	w          *writer
 	progress   func(done, left uint64)
@@ -69,8 +67,64 @@ func newRemovalRun(w *writer, progress func(done, left uint64)) *removalRun {
 	return &removalRun{w: w, progress: progress}
 }
 
-// end is the last sequence that a removal below a sequence (0: everything) reaches.
-func (r *removalRun) end(below uint64) uint64 {
+// turn runs a step of a removal while no other removes.
+func (w *writer) turn(ctx context.Context, step func() error) error {
+	select {
+	case w.removing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-w.removing }()
+	return step()
+}
+
+// step finds some messages, gives them up and destroys them. It returns the last sequence that was found, 0 if none was.
+func (r *removalRun) step(ctx context.Context, find func() ([]uint64, error)) (last uint64, err error) {
+	err = r.w.turn(ctx, func() error {
+		found, err := find()
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		last = found[len(found)-1]
+		if err := r.w.do(ctx, func() error { return r.w.giveUp(ctx, surrender{sequences: found}) }); err != nil {
+			return err
+		}
+		return r.destroy(ctx, found, r.did)
+	})
+	return last, err
+}
+
+// destroy destroys messages that were given up, at a bounded rate.
+func (r *removalRun) destroy(ctx context.Context, sequences []uint64, each func(uint64)) error {
+	for _, at := range sequences {
+		if err := r.w.s.pace.wait(ctx); err != nil {
+			return err
+		}
+		if err := r.w.remote.destroy(ctx, at); err != nil {
+			return err
+		}
+		delete(r.w.doomed, at)
+		each(1)
+	}
+	return nil
+}
+
+func (r *removalRun) did(n uint64) {
+	r.done += n
+	r.left -= min(r.left, n)
+	r.progress(r.done, r.left)
+}
+
+// end closes the journal's segment, so that it is trimmed soon.
+func (r *removalRun) end(ctx context.Context) error {
+	return r.w.do(ctx, func() error {
+		r.w.roll()
+		return r.w.err()
+	})
+}
+
+// to is the last sequence that a removal below a sequence (0: everything) reaches.
+func (r *removalRun) to(below uint64) uint64 {
 	to := r.w.committed.now()
 	if below > 0 {
 		to = min(to, below-1)
@@ -81,9 +135,9 @@ func (r *removalRun) end(below uint64) uint64 {
 // countBelow says how many messages of a subject a removal will find.
 func (r *removalRun) countBelow(ctx context.Context, subject string, below uint64) (n uint64, err error) {
 	if below == 0 {
-		return r.w.remote.count(ctx, subject)
+		return r.w.count(ctx, subject)
 	}
-	err = r.w.remote.each(ctx, subject, 1, r.end(below), func(message) bool { n++; return true })
+	err = r.w.remote.each(ctx, subject, r.w.floor.Load()+1, r.to(below), func(message) bool { n++; return true })
 	return n, err
 }
 
@@ -91,18 +145,17 @@ func (r *removalRun) countBelow(ctx context.Context, subject string, below uint6
 func (r *removalRun) person(ctx context.Context, subject string, below uint64) error {
 	from := uint64(1)
 	for {
-		var found []uint64
-		err := r.w.remote.each(ctx, subject, from, r.end(below), func(m message) bool {
-			found = append(found, m.sequence)
-			return len(found) < removeCount
+		last, err := r.step(ctx, func() (found []uint64, err error) {
+			err = r.w.remote.each(ctx, subject, max(from, r.w.floor.Load()+1), r.to(below), func(m message) bool {
+				found = append(found, m.sequence)
+				return len(found) < removeCount
+			})
+			return found, err
 		})
-		if err != nil || len(found) == 0 {
+		if err != nil || last == 0 {
 			return err
 		}
-		if err := r.messages(ctx, found); err != nil {
-			return err
-		}
-		from = found[len(found)-1] + 1
+		from = last + 1
 	}
 }
 
@@ -124,27 +177,4 @@ func (r *removalRun) controlLeft(ctx context.Context, listed []uint64) (found []
 		found = append(found, at)
 	}
 	return found, nil
-}
-
-// messages gives up messages, in ascending order, and destroys them.
-func (r *removalRun) messages(ctx context.Context, sequences []uint64) error {
-	if err := r.w.do(ctx, func() error { return r.w.giveUpMessages(ctx, sequences, nil) }); err != nil {
-		return err
-	}
-	for _, at := range sequences {
-		if err := r.w.s.pace.wait(ctx); err != nil {
-			return err
-		}
-		if err := r.w.remote.destroy(ctx, at); err != nil {
-			return err
-		}
-		r.did(1)
-	}
-	return nil
-}
-
-func (r *removalRun) did(n uint64) {
-	r.done += n
-	r.left -= min(r.left, n)
-	r.progress(r.done, r.left)
 }

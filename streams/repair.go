@@ -59,8 +59,8 @@ func (w *writer) hold(pr promise) {
 	}
 }
 
-// giveUp answers those that wait for the stream: it is not certain that it will have their messages.
-func (w *writer) giveUp(cause error) {
+// disappoint answers those that wait for the stream: it is not certain that it will have their messages.
+func (w *writer) disappoint(cause error) {
 	for _, pr := range w.waiting {
 		pr.item.answer(eventstore.Appended{}, uncertain(cause))
 	}
@@ -91,12 +91,12 @@ func (w *writer) tryCatchUp() {
 		w.waiting, w.deadline = nil, time.Time{}
 	case errors.Is(err, eventstore.ErrDamaged):
 		w.die(err)
-		w.giveUp(err)
+		w.disappoint(err)
 	default:
 		w.retryPause = min(max(2*w.retryPause, firstRetry), lastRetry)
 		w.retryAt = time.Now().Add(w.retryPause)
 		if !w.deadline.IsZero() && time.Now().After(w.deadline) {
-			w.giveUp(err)
+			w.disappoint(err)
 		}
 	}
 }
@@ -127,6 +127,9 @@ func (w *writer) catchUp(ctx context.Context) error {
 		return damaged("the stream %s ends at %d; messages up to %d were acknowledged, and the journal has them from %d only: %d to %d are missing",
 			w.spec.stream(), st.last, w.journalled, w.j.First(), st.last+1, w.j.First()-1)
 	}
+	if st.count > 0 && st.first <= w.mark.floor { // the server lost a purge; the next Expire repeats it
+		w.unpurged.Store(true)
+	}
 	w.published = min(w.published, st.last)
 	if err := w.compare(ctx, st.last); err != nil {
 		return err
@@ -156,7 +159,7 @@ func (w *writer) compare(ctx context.Context, at uint64) error {
 	if at == 0 || at < w.j.First() {
 		return nil
 	}
-	if _, removed := w.gone[at]; removed {
+	if w.isGone(at) {
 		return nil
 	}
 	var want *[16]byte
@@ -229,7 +232,7 @@ func (w *writer) republish(ctx context.Context, behind uint64) error {
 
 // republishRun publishes the first entries of a group, up to the next removed one, or that one.
 func (w *writer) republishRun(ctx context.Context, g journal.Group) (int, error) {
-	if _, removed := w.gone[g.First]; removed {
+	if w.isGone(g.First) {
 		win := w.pub.begin(g.First, 1)
 		if err := w.pub.send(win, w.spec.filler(), nil); err != nil {
 			return 0, unavailable(err)
@@ -241,7 +244,7 @@ func (w *writer) republishRun(ctx context.Context, g journal.Group) (int, error)
 	}
 	n := 1
 	for n < len(g.Entries) && n < batchCount {
-		if _, removed := w.gone[g.First+uint64(n)]; removed {
+		if w.isGone(g.First + uint64(n)) {
 			break
 		}
 		n++

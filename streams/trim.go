@@ -20,7 +20,7 @@ func (w *writer) housekeeping() {
 		w.tryCatchUp()
 	}
 	if !w.deadline.IsZero() && time.Now().After(w.deadline) {
-		w.giveUp(errBehind)
+		w.disappoint(errBehind)
 	}
 	now := w.s.c.Now()
 	if w.dirty && (w.j.Segment().Size >= segmentBytes || now.Sub(w.rolledAt) >= w.s.c.Settle) {

@@ -88,6 +88,13 @@ type writer struct {
 	fatal     atomic.Pointer[error]
 	// generation counts the changes that the index has taken.
 	generation atomic.Uint64
+	// floor is that of the mark, for readers: they see nothing up to here. unpurged: the server may still have some of it.
+	floor    atomic.Uint64
+	unpurged atomic.Bool
+
+	// removing holds a token while a step of a removal runs. Its holder has doomed: what was given up and is perhaps not destroyed.
+	removing chan struct{}
+	doomed   map[uint64]struct{}
 
 	// What follows belongs to the loop.
 	mark       mark // as of journalled
@@ -115,6 +122,7 @@ func newWriter(s *Streams, sp spec) (*writer, error) {
 		s: s, spec: sp, remote: remote{s.js, s.c.Reads, sp},
 		queue: make(chan *item, queueSize), commands: make(chan func()),
 		stop: make(chan struct{}), done: make(chan struct{}),
+		removing: make(chan struct{}, 1), doomed: map[uint64]struct{}{},
 		gone: map[uint64]struct{}{}, settled: map[uint64]time.Time{}, syncs: make(chan error, 1),
 	}
 	var err error
@@ -254,7 +262,7 @@ func (w *writer) last() {
 	if w.behind() {
 		w.tryCatchUp()
 	}
-	w.giveUp(errClosed)
+	w.disappoint(errClosed)
 	w.settlePending()
 }
 
@@ -306,5 +314,8 @@ func (w *writer) lookup(it *item) (uint64, error) {
 	}
 	return w.s.index.row(w.spec.tenant, &it.entry.Row)
 }
+
+// errIndex: a group's rows wait for an index that cannot be written.
+var errIndex = unavailable(errors.New("the index of the log cannot be written"))
 
 var errBehind = errors.New("the stream cannot be reached; what was acknowledged is in the journal")

@@ -47,10 +47,16 @@ type tenant struct {
 	vault    eventstore.VaultID
 	open     bool
 	messages []*message // at index sequence-1; nil once removed
-	rows     map[row]uint64
+	rows     map[row]placed
 	// committed is how many messages readers may see.
 	committed uint64
 	waiting   []*ticket
+}
+
+// placed is where the message of a row stands, and its key month.
+type placed struct {
+	sequence uint64
+	month    uint16
 }
 
 type message struct {
@@ -126,7 +132,7 @@ func (f *Fake) Open(ctx context.Context, id eventstore.TenantID, vault eventstor
 		f.mu.Unlock()
 		return eventstore.ErrDamaged
 	case t == nil:
-		t = &tenant{vault: vault, rows: map[row]uint64{}}
+		t = &tenant{vault: vault, rows: map[row]placed{}}
 		f.tenants[id] = t
 	case t.vault != vault:
 		f.mu.Unlock()
@@ -153,7 +159,7 @@ func (f *Fake) Open(ctx context.Context, id eventstore.TenantID, vault eventstor
 	for i, m := range strays {
 		m.stray = false
 		if _, there := t.rows[given[i]]; !there && given[i] != (row{}) {
-			t.rows[given[i]] = m.Sequence
+			t.rows[given[i]] = placed{m.Sequence, m.Envelope.Month}
 		}
 	}
 	t.open = true
@@ -190,7 +196,7 @@ func (f *Fake) Submit(ctx context.Context, id eventstore.TenantID, m eventstore.
 	}
 	if m.Row != (row{}) {
 		if at, ok := t.rows[m.Row]; ok {
-			k.answer(eventstore.Appended{Sequence: at, Duplicate: true}, nil)
+			k.answer(eventstore.Appended{Sequence: at.sequence, Duplicate: true}, nil)
 			return k, nil
 		}
 	}
@@ -233,7 +239,7 @@ func (f *Fake) store(t *tenant, m eventstore.Message) *message {
 	}}
 	t.messages = append(t.messages, s)
 	if m.Row != (row{}) {
-		t.rows[m.Row] = s.Sequence
+		t.rows[m.Row] = placed{s.Sequence, m.Envelope.Month}
 	}
 	return s
 }

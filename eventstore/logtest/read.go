@@ -1,10 +1,8 @@
 package logtest
 
 import (
-	"bytes"
 	"context"
 	"iter"
-	"slices"
 
 	"github.com/oubli-store/oubli/eventstore"
 )
@@ -117,51 +115,6 @@ func (f *Fake) Count(ctx context.Context, id eventstore.TenantID, person eventst
 		}
 	}
 	return n, nil
-}
-
-// Remove implements [eventstore.Log].
-func (f *Fake) Remove(ctx context.Context, id eventstore.TenantID, r eventstore.Removal, progress func(done, left uint64)) error {
-	removed, err := f.remove(id, r)
-	if err != nil {
-		return err
-	}
-	if progress != nil {
-		progress(removed, 0)
-	}
-	return nil
-}
-
-func (f *Fake) remove(id eventstore.TenantID, r eventstore.Removal) (removed uint64, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	t, err := f.tenant(id)
-	if err != nil {
-		return 0, err
-	}
-	if slices.Contains(r.Persons, eventstore.PersonID{}) {
-		return 0, eventstore.Refuse(eventstore.KindInvalid, "persons", "the zero person cannot be removed")
-	}
-	for _, at := range r.Control {
-		if at > 0 && at <= uint64(len(t.messages)) && t.messages[at-1] != nil && !t.messages[at-1].Person.IsZero() {
-			return 0, eventstore.Refuse(eventstore.KindInvalid, "control", "a message that is to be removed as control message is another")
-		}
-	}
-	for i, m := range t.messages {
-		if m == nil {
-			continue
-		}
-		theirs := !m.Person.IsZero() && slices.Contains(r.Persons, m.Person) && (r.Below == 0 || m.Sequence < r.Below)
-		if theirs || slices.Contains(r.Control, m.Sequence) {
-			t.messages[i] = nil
-			removed++
-		}
-	}
-	for key := range t.rows {
-		if slices.ContainsFunc(r.Prefixes, func(p [8]byte) bool { return bytes.HasPrefix(key[:], p[:]) }) {
-			delete(t.rows, key)
-		}
-	}
-	return removed, nil
 }
 
 // EraseTenant implements [eventstore.Log].

@@ -40,6 +40,8 @@ func Run(t *testing.T, open Opener) {
 		{"RemoveControl", removeControl},
 		{"RemoveBelow", removeBelow},
 		{"RemoveRefused", removeRefused},
+		{"Expire", expire},
+		{"ExpireAll", expireAll},
 		{"Tenants", tenants},
 		{"Open", openRules},
 		{"Context", contexts},

@@ -36,7 +36,8 @@
 //	2       8     anchor: a sequence that stays, or 0
 //	10      16    event id of the anchor
 //	26      8     total: how many entries were given up so far, these included
-//	34      …     uvarint count of sequences, then each as uvarint difference to the one before (the first to 0), ascending
+//	34      8     floor: every entry up to here was given up, or 0
+//	42      …     uvarint count of sequences, then each as uvarint difference to the one before (the first to 0), ascending
 //	        …     uvarint count of prefixes, then 8 bytes each: idempotency rows under them go
 //
 // # What always holds

@@ -59,6 +59,8 @@ type Removal struct {
 	AnchorEvent [16]byte
 	// Total counts the entries that were given up so far, these included.
 	Total uint64
+	// Floor: every entry up to here was given up (0: none).
+	Floor uint64
 	// Sequences ascend.
 	Sequences []uint64
 	Prefixes  [][8]byte
@@ -109,6 +111,7 @@ func appendRemoval(dst []byte, r Removal) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, r.Anchor)
 	dst = append(dst, r.AnchorEvent[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, r.Total)
+	dst = binary.BigEndian.AppendUint64(dst, r.Floor)
 	dst = binary.AppendUvarint(dst, uint64(len(r.Sequences)))
 	var before uint64
 	for _, s := range r.Sequences {
@@ -231,6 +234,7 @@ func parseRemoval(c *cursor) Removal {
 	r := Removal{Anchor: c.u64()}
 	copy(r.AnchorEvent[:], c.bytes(16))
 	r.Total = c.u64()
+	r.Floor = c.u64()
 	n := c.count(1)
 	r.Sequences = slices.Grow(r.Sequences, int(n))
 	var before uint64

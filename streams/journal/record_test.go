@@ -34,7 +34,7 @@ func samples() []any {
 			{Person: seq16(0x30), Data: bytes.Repeat([]byte{0xAA}, 200)},
 		}},
 		Group{First: 1 << 40, Entries: []Entry{{Data: []byte{}}}},
-		Removal{Anchor: 6, AnchorEvent: seq16(0x40), Total: 3, Sequences: []uint64{7, 9, 1 << 33}, Prefixes: [][8]byte{{1, 2, 3, 4, 5, 6, 7, 8}}},
+		Removal{Anchor: 6, AnchorEvent: seq16(0x40), Total: 3, Floor: 2, Sequences: []uint64{7, 9, 1 << 33}, Prefixes: [][8]byte{{1, 2, 3, 4, 5, 6, 7, 8}}},
 		Removal{},
 	}
 }
