@@ -128,16 +128,16 @@ func (a *attacker) roots(t *testing.T, dir, kekFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := register.OpenFile(vfs.Default, dir, id, key, false)
+	f, _, err := register.Open(vfs.Default, register.Options{Dirs: []string{dir}, Vault: id, Key: key, KEK: kek})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	slots, err := f.Slots(context.Background(), 0)
+	held, err := f.Held(context.Background(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range slots {
+	for _, s := range held[0].Slots {
 		if s.State == register.Full {
 			a.keys[string(s.Root.Key.Reveal())] = true
 		}
@@ -344,7 +344,7 @@ func TestByteScan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b[4096*(1+slot):][:4096]
+		return b[4096*(2+slot):][:4096]
 	}
 	copy(sealed, readSlot()[19:])
 	hers["sealed root key"] = nil

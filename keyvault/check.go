@@ -105,17 +105,20 @@ func (c *checker) strays(shape tree.Shape) error {
 	return nil
 }
 
-// register wants the root in one slot and nothing in the other.
+// register wants the root in one slot of every copy and nothing in the other.
 func (c *checker) register(ctx context.Context) error {
-	slots, err := c.t.v.roots.Slots(ctx, c.t.index)
+	held, err := c.t.v.roots.Held(ctx, c.t.index)
 	if err != nil {
 		return fromRegister(err)
 	}
-	if s := slots[c.t.slot]; s.State != register.Full || !s.Root.Key.Equal(c.t.root) {
-		c.damage("root register: the slot of the root does not hold it")
-	}
-	if slots[1-c.t.slot].State != register.Empty {
-		c.damage("root register: the spare slot is not empty")
+	defer wipe(held)
+	for _, h := range held {
+		if s := h.Slots[c.t.slot]; s.State != register.Full || !s.Root.Key.Equal(c.t.root) {
+			c.damage("root register in %s: the slot of the root does not hold it", h.Copy)
+		}
+		if h.Slots[1-c.t.slot].State != register.Empty {
+			c.damage("root register in %s: the spare slot is not empty", h.Copy)
+		}
 	}
 	return nil
 }

@@ -74,9 +74,11 @@ type fact struct {
 
 // history is a run of steps and what must hold after each.
 type history struct {
-	ctx   context.Context
-	step  atomic.Int32 // the step under way
-	facts []fact
+	ctx context.Context
+	// copies are directories of further copies of the root register.
+	copies []string
+	step   atomic.Int32 // the step under way
+	facts  []fact
 }
 
 func (h *history) holds(name string, check func(*keyvault.Vault) error) *fact {
@@ -234,15 +236,19 @@ type crash struct {
 // TestCrashAtEveryWrite plays a history on a disk that is copied, as a crash would leave it, before every write; then each copy is opened
 // and audited (all of them under OUBLI_SOAK): every step is wholly done or not begun, what was acknowledged holds, and the vault goes on working.
 func TestCrashAtEveryWrite(t *testing.T) {
-	for _, percent := range []int{0, 50, 100} {
-		t.Run(fmt.Sprintf("%d%% of the unsynced writes", percent), func(t *testing.T) {
+	for _, setting := range []struct {
+		percent int
+		copies  []string
+	}{{0, nil}, {50, nil}, {100, nil}, {50, []string{"/other/roots"}}} {
+		percent := setting.percent
+		t.Run(fmt.Sprintf("%d%% of the unsynced writes, %d more copies", percent, len(setting.copies)), func(t *testing.T) {
 			t.Parallel()
 			mem := vfs.NewCrashableMem()
 			if err := mem.MkdirAll("/data", 0o700); err != nil {
 				t.Fatal(err)
 			}
 			syncRoot(t, mem)
-			h := &history{ctx: t.Context()}
+			h := &history{ctx: t.Context(), copies: setting.copies}
 			var mu sync.Mutex
 			var crashes []crash
 			rng := rand.New(rand.NewPCG(uint64(percent), 1))
@@ -256,7 +262,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 				}
 				return nil
 			}))
-			v, err := keyvault.Open(t.Context(), memConfig(fs))
+			v, err := keyvault.Open(t.Context(), h.config(fs))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -294,10 +300,19 @@ func syncRoot(t *testing.T, fs vfs.FS) {
 	}
 }
 
+func (h *history) config(fs vfs.FS) keyvault.Config {
+	c := memConfig(fs)
+	c.RootCopies = h.copies
+	return c
+}
+
 // audit opens what a crash left and looks at everything.
 func (h *history) audit(t *testing.T, c crash) {
 	t.Helper()
-	v, err := keyvault.Open(h.ctx, memConfig(c.fs))
+	if len(h.copies) > 0 && c.step > 0 && (os.Getenv("OUBLI_SOAK") != "" || c.at%6 == 0) {
+		h.alone(t, c)
+	}
+	v, err := keyvault.Open(h.ctx, h.config(c.fs))
 	if err != nil {
 		t.Fatalf("crash %d in step %d: Open: %v", c.at, c.step, err)
 	}
@@ -325,6 +340,32 @@ func (h *history) audit(t *testing.T, c crash) {
 	}
 	if err := v.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// alone opens what a crash left with each copy of the register alone, on a copy of the disk.
+func (h *history) alone(t *testing.T, c crash) {
+	t.Helper()
+	for _, dir := range append([]string{"/data/roots"}, h.copies...) {
+		one := memConfig(whole(c.fs))
+		one.Roots, one.RootsLost = dir, true
+		v, err := keyvault.Open(h.ctx, one)
+		if err != nil {
+			t.Fatalf("crash %d in step %d, with %s alone: %v", c.at, c.step, dir, err)
+		}
+		if v.LostCopies() != 1 {
+			t.Errorf("%d copies were given up", v.LostCopies())
+		}
+		for _, f := range h.facts {
+			if f.from < c.step && c.step < f.to {
+				if err := f.check(v); err != nil {
+					t.Errorf("crash %d in step %d, with %s alone: %s: %v", c.at, c.step, dir, f.name, err)
+				}
+			}
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -15,26 +15,26 @@ import (
 // TestRegisterFails: every write and sync of the register during a shred fails once, and persistently; the error is an outage, and
 // either the person is whole, or the erasure is completed when the vault is opened again.
 func TestRegisterFails(t *testing.T) {
-	for _, forever := range []bool{false, true} {
-		for k := int32(1); ; k++ {
-			if !failedShred(t, k, forever) {
-				break
+	for _, copies := range [][]string{nil, {"/data/more"}} {
+		for _, forever := range []bool{false, true} {
+			for k := int32(1); failedShred(t, copies, k, forever); k++ {
 			}
 		}
 	}
 }
 
-// failedShred lets the k-th register operation of a shred fail; it reports whether there was a k-th.
-func failedShred(t *testing.T, k int32, forever bool) bool {
+// failedShred lets the k-th register operation of a shred fail, in whatever copy; it reports whether there was a k-th.
+func failedShred(t *testing.T, copies []string, k int32, forever bool) bool {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
 	if err := mem.MkdirAll("/data", 0o700); err != nil {
 		t.Fatal(err)
 	}
+	config := (&history{copies: copies}).config
 	var on, hit atomic.Bool
 	var n atomic.Int32
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if !on.Load() || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.HasSuffix(op.Path, "/roots/register") {
+		if !on.Load() || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.HasSuffix(op.Path, "/register") {
 			return nil
 		}
 		if i := n.Add(1); i == k || forever && i > k {
@@ -43,7 +43,7 @@ func failedShred(t *testing.T, k int32, forever bool) bool {
 		}
 		return nil
 	}))
-	v, err := keyvault.Open(t.Context(), memConfig(fs))
+	v, err := keyvault.Open(t.Context(), config(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func failedShred(t *testing.T, k int32, forever bool) bool {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if v, err = keyvault.Open(t.Context(), memConfig(mem)); err != nil {
+	if v, err = keyvault.Open(t.Context(), config(mem)); err != nil {
 		t.Fatalf("write %d: opening again: %v", k, err)
 	}
 	defer v.Close()

@@ -180,5 +180,5 @@ func writeGolden(t *testing.T) {
 	must(err)
 	must(os.WriteFile(dir+"/answers.json", append(b, '\n'), 0o644))
 	must(v.Close())
-	must(os.Truncate(dir+"/roots/register", 3*4096)) // one tenant's pair is enough
+	must(os.Truncate(dir+"/roots/register", 4*4096)) // one tenant's pair is enough
 }

@@ -2,10 +2,10 @@ package keyvault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
@@ -33,36 +33,36 @@ func (v *Vault) openKey() (key secret.Bytes, err error) {
 	if err != nil {
 		return key, err
 	}
-	if v.c.KEK == "" && v.c.Create {
-		if _, err := v.fs.Stat(v.fs.PathJoin(v.c.Roots, register.KeyFileName)); err != nil {
-			if err := (register.FileKMS{FS: v.c.FS}).Create(uri[len(register.FileScheme):]); err != nil {
-				return key, fmt.Errorf("vault: %w", err)
-			}
+	if v.c.KEK == "" && v.c.Create && !v.hasKey() {
+		if err := (register.FileKMS{FS: v.c.FS}).Create(uri[len(register.FileScheme):]); err != nil {
+			return key, fmt.Errorf("vault: %w", err)
 		}
 	}
-	kek, err := register.KEK(v.c.FS, uri, v.c.KMS...)
-	if err != nil {
+	if v.kek, err = register.KEK(v.c.FS, uri, v.c.KMS...); err != nil {
 		return key, fromRegister(err)
 	}
-	id, key, found, err := register.LoadKey(v.fs, v.c.Roots, kek)
+	id, key, found, err := register.LoadKeys(v.fs, v.c.rootDirs(), v.kek)
 	v.id = id
 	switch {
-	case errors.Is(err, register.ErrKEK):
-		return key, fmt.Errorf("%w (if it was rotated, name the new one)", fromRegister(err))
 	case err != nil:
 		return key, fromRegister(err)
 	case found:
-		return key, fromRegister(register.Settle(v.fs, v.c.Roots))
+		return key, nil
 	case !v.c.Create:
 		return key, fmt.Errorf("vault: %s is missing: %w", register.KeyFileName, eventstore.ErrDamaged)
 	}
 	if _, err := io.ReadFull(v.entropy, v.id[:]); err != nil {
 		return key, err
 	}
-	if key, err = register.NewKey(); err != nil {
-		return key, err
-	}
-	return key, fromRegister(register.StoreKey(v.fs, v.c.Roots, v.id, key, kek))
+	return register.NewKey()
+}
+
+// hasKey says whether a wrapped register key is there.
+func (v *Vault) hasKey() bool {
+	return slices.ContainsFunc(v.c.rootDirs(), func(dir string) bool {
+		_, err := v.fs.Stat(v.fs.PathJoin(dir, register.KeyFileName))
+		return err == nil
+	})
 }
 
 // RotateKEK wraps the register key with another key-encryption key, and changes nothing else. When it returns without an error, only the new
@@ -99,5 +99,5 @@ func (v *Vault) rotateKEK(uri string, before func() error) error {
 	if err != nil {
 		return fmt.Errorf("the new one: %w", fromRegister(err))
 	}
-	return fromRegister(register.Rotate(v.fs, v.c.Roots, oldKEK, newKEK, before))
+	return fromRegister(register.Rotate(v.fs, v.c.rootDirs(), oldKEK, newKEK, before))
 }

@@ -1,14 +1,17 @@
 package keyvault
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
+	"github.com/oubli-store/oubli/keyvault/secret"
 	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
@@ -38,10 +41,14 @@ func (v *Vault) openTenants(ctx context.Context) error {
 		known[n.t.index] = true
 	}
 	// First look at everything, changing nothing; then put it in order.
-	if err := v.refuseStrangers(ctx, known); err != nil {
+	left, err := v.refuseStrangers(ctx, known)
+	if err != nil {
 		return err
 	}
 	var finish []func() error
+	for _, index := range left {
+		finish = append(finish, func() error { return fromRegister(v.roots.EffaceAll(ctx, index)) })
+	}
 	for _, n := range all {
 		f, err := n.t.open(ctx, n.s)
 		if err != nil {
@@ -68,25 +75,37 @@ func (v *Vault) openTenants(ctx context.Context) error {
 	return nil
 }
 
-// refuseStrangers refuses a register that holds roots of tenants that the database does not know: the database is older.
-func (v *Vault) refuseStrangers(ctx context.Context, known map[uint32]bool) error {
+// refuseStrangers refuses a register that holds roots of tenants that the database does not know: the database is older. What a copy that comes back
+// holds of such a tenant is listed, to be effaced.
+func (v *Vault) refuseStrangers(ctx context.Context, known map[uint32]bool) (left []uint32, err error) {
 	n, err := v.roots.Tenants(ctx)
 	if err != nil {
-		return fromRegister(err)
+		return nil, fromRegister(err)
 	}
 	for i := range n {
 		if known[i] {
 			continue
 		}
-		slots, err := v.roots.Slots(ctx, i)
+		held, err := v.roots.Held(ctx, i)
 		if err != nil {
-			return fromRegister(err)
+			return nil, fromRegister(err)
 		}
-		if slots[0].State == register.Full || slots[1].State == register.Full {
-			return fmt.Errorf("vault: the root register holds the root of a tenant that the database does not know; the database is older than the register: %w", eventstore.ErrDamaged)
+		wipe(held)
+		for _, h := range held {
+			switch {
+			case !holdsRoot(h):
+			case h.Stale:
+				left = append(left, i)
+			default:
+				return nil, fmt.Errorf("vault: the root register holds the root of a tenant that the database does not know; the database is older than the register: %w", eventstore.ErrDamaged)
+			}
 		}
 	}
-	return nil
+	return left, nil
+}
+
+func holdsRoot(h register.Held) bool {
+	return h.Slots[0].State == register.Full || h.Slots[1].State == register.Full
 }
 
 // open reads a tenant and returns what is left to do before it is served.
@@ -96,10 +115,8 @@ func (t *tenant) open(ctx context.Context, s tenantState) (finish func() error, 
 		return t.openLive(ctx)
 	case tenantCreating:
 		return func() error {
-			for s := range 2 {
-				if err := t.v.roots.Efface(ctx, t.index, s); err != nil {
-					return fromRegister(err)
-				}
+			if err := t.v.roots.EffaceAll(ctx, t.index); err != nil {
+				return fromRegister(err)
 			}
 			b := t.v.batch()
 			defer b.Close()
@@ -113,47 +130,81 @@ func (t *tenant) open(ctx context.Context, s tenantState) (finish func() error, 
 		return func() error { return t.finishErasing(ctx) }, nil
 	case tenantErased:
 		t.gone = eventstore.ErrErased
-		return func() error { return nil }, nil
+		// A copy of the register that comes back may still hold its root.
+		return func() error { return fromRegister(t.v.roots.EffaceAll(ctx, t.index)) }, nil
 	}
 	return nil, fmt.Errorf("its row says an unknown state: %w", eventstore.ErrDamaged)
 }
 
-// openLive finds the slot that opens the newest root node; the other is to be effaced.
+// openLive finds the root that opens the newest root node; it is to be in one slot of every copy of the register, and the other is to be effaced.
 func (t *tenant) openLive(ctx context.Context) (func() error, error) {
-	slots, err := t.v.roots.Slots(ctx, t.index)
+	held, err := t.v.roots.Held(ctx, t.index)
 	if err != nil {
 		return nil, fromRegister(err)
 	}
-	opens := -1
-	for i, s := range slots {
-		if s.State != register.Full {
-			continue
-		}
-		tr, err := tree.Open(t.treeConfig(), s.Root.Key)
-		if errors.Is(err, tree.ErrWrongKey) {
-			continue
-		}
-		if err != nil {
-			return nil, fromTree(err)
-		}
-		t.tree, t.root, opens = tr, s.Root.Key, i
+	defer wipe(held)
+	root, err := t.findRoot(held)
+	if err != nil {
+		return nil, err
 	}
-	if opens < 0 {
-		return nil, fmt.Errorf("no slot of the root register opens its root node; database and register are not of the same moment, or the slot is damaged: %w", eventstore.ErrDamaged)
+	t.root = root.Key
+	if err := noneNewer(held, root); err != nil {
+		return nil, err
 	}
-	t.slot = opens
 	if t.own, err = decodeTenantKeys(t.tree.Extra()); err != nil {
 		return nil, err
 	}
 	if err := t.loadSmall(); err != nil {
 		return nil, err
 	}
-	return func() error {
-		if slots[1-opens].State == register.Empty {
-			return nil
+	return func() error { return fromRegister(t.v.roots.Agree(ctx, t.index, t.slot, root)) }, nil
+}
+
+// findRoot tries every root that a copy of the register holds; the first that opens the tree is taken.
+func (t *tenant) findRoot(held []register.Held) (root register.Root, err error) {
+	var tried []register.Root
+	for _, h := range held {
+		for i, s := range h.Slots {
+			if s.State != register.Full || slices.ContainsFunc(tried, s.Root.Equal) {
+				continue
+			}
+			tried = append(tried, s.Root)
+			tr, err := tree.Open(t.treeConfig(), s.Root.Key)
+			if errors.Is(err, tree.ErrWrongKey) {
+				continue
+			}
+			if err != nil {
+				return root, fromTree(err)
+			}
+			t.tree, t.slot = tr, i
+			return register.Root{Generation: s.Root.Generation, Key: secret.New(bytes.Clone(s.Root.Key.Reveal()))}, nil
 		}
-		return fromRegister(t.v.roots.Efface(ctx, t.index, 1-opens))
-	}, nil
+	}
+	return root, fmt.Errorf("no slot of the root register opens its root node; database and register are not of the same moment, or the slot is damaged: %w", eventstore.ErrDamaged)
+}
+
+func wipe(held []register.Held) {
+	for _, h := range held {
+		h.Wipe()
+	}
+}
+
+// noneNewer refuses when a copy holds a newer root than the one that opens the tree, and not that one: the old root is effaced only once the database
+// needs the new one, so the database and the copy that opens it are older.
+func noneNewer(held []register.Held, root register.Root) error {
+	for _, h := range held {
+		newer, has := false, false
+		for _, s := range h.Slots {
+			if s.State == register.Full {
+				newer = newer || s.Root.Generation > root.Generation
+				has = has || s.Root.Equal(root)
+			}
+		}
+		if newer && !has {
+			return fmt.Errorf("the copy of the root register in %s is newer than the database and than the copy that opens it: %w", h.Copy, eventstore.ErrDamaged)
+		}
+	}
+	return nil
 }
 
 // loadSmall reads the count, the fences and the outbox's last id.

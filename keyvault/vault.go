@@ -19,12 +19,17 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
+	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 // Config says where a vault lives.
 type Config struct {
 	// Dir holds the sealed key tree, Roots the root register.
 	Dir, Roots string
+	// RootCopies are directories of further copies of the root register, on volumes of their own. Every write goes to all of them before it counts.
+	RootCopies []string
+	// RootsLost gives up the copies of the root register that are missing (package register says what that means).
+	RootsLost bool
 	// FS is the filesystem (nil: the machine's own).
 	FS vfs.FS
 	// KEK is the URI of the key-encryption key; empty means file:// and KEKFile.
@@ -63,7 +68,9 @@ type Vault struct {
 	id      eventstore.VaultID
 	entropy io.Reader
 	db      *pebble.DB
-	roots   register.Register
+	roots   *register.Copies
+	kek     tink.AEAD
+	lost    int
 	locks   []io.Closer
 	gates   *gates
 	stopped atomic.Pointer[error]
@@ -150,20 +157,25 @@ func (v *Vault) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, err := register.OpenFile(v.fs, v.c.Roots, v.id, key, fresh && v.c.Create)
+	v.roots, v.lost, err = register.Open(v.fs, register.Options{Dirs: v.c.rootDirs(), Vault: v.id, Key: key, KEK: v.kek, Create: fresh && v.c.Create, Lost: v.c.RootsLost})
 	if err != nil {
 		return fromRegister(err)
 	}
-	v.roots = file
 	if err := v.sealHeader(ctx, fresh); err != nil {
 		return err
 	}
 	return v.openTenants(ctx)
 }
 
-// lock takes both directories for this process.
+// LostCopies is how many copies of the root register were given up at this start, because Config.RootsLost said so.
+func (v *Vault) LostCopies() int { return v.lost }
+
+// rootDirs are the directories of the root register's copies.
+func (c Config) rootDirs() []string { return append([]string{c.Roots}, c.RootCopies...) }
+
+// lock takes all directories for this process.
 func (v *Vault) lock() error {
-	for _, dir := range []string{v.c.Dir, v.c.Roots} {
+	for _, dir := range append([]string{v.c.Dir}, v.c.rootDirs()...) {
 		if v.c.Create {
 			if err := v.makeDir(dir); err != nil {
 				return fmt.Errorf("vault: making a directory: %w", err)
@@ -173,11 +185,13 @@ func (v *Vault) lock() error {
 			return fmt.Errorf("vault: a directory is missing: %w", errors.Join(eventstore.ErrDamaged, err))
 		}
 	}
-	roots, err := v.fs.Lock(v.fs.PathJoin(v.c.Roots, "LOCK"))
-	if err != nil {
-		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
+	for _, dir := range v.c.rootDirs() {
+		roots, err := v.fs.Lock(v.fs.PathJoin(dir, "LOCK"))
+		if err != nil {
+			return fmt.Errorf("vault: the root register in %s is in use, or the directory is given twice: %w", dir, errors.Join(eventstore.ErrInUse, err))
+		}
+		v.locks = append(v.locks, roots)
 	}
-	v.locks = append(v.locks, roots)
 	return nil
 }
 
@@ -186,10 +200,16 @@ func (v *Vault) makeDir(dir string) error {
 	if _, err := v.fs.Stat(dir); err == nil {
 		return nil
 	}
+	up := v.fs.PathDir(dir)
+	if up != dir {
+		if err := v.makeDir(up); err != nil {
+			return err
+		}
+	}
 	if err := v.fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	parent, err := v.fs.OpenDir(v.fs.PathDir(dir))
+	parent, err := v.fs.OpenDir(up)
 	if err != nil {
 		return err
 	}
@@ -208,8 +228,10 @@ func (v *Vault) openOrBegin() error {
 	if failed == nil || !v.c.Create {
 		return failed
 	}
-	if _, err := v.fs.Stat(v.fs.PathJoin(v.c.Roots, register.FileName)); !errors.Is(err, fs.ErrNotExist) {
-		return failed
+	for _, dir := range v.c.rootDirs() {
+		if _, err := v.fs.Stat(v.fs.PathJoin(dir, register.FileName)); !errors.Is(err, fs.ErrNotExist) {
+			return failed
+		}
 	}
 	names, err := v.fs.List(v.c.Dir)
 	if err != nil {
@@ -271,12 +293,15 @@ func (v *Vault) sealHeader(ctx context.Context, fresh bool) error {
 		return fromRegister(err)
 	}
 	for t := range n {
-		slots, err := v.roots.Slots(ctx, t)
+		held, err := v.roots.Held(ctx, t)
 		if err != nil {
 			return fromRegister(err)
 		}
-		if slots[0].State == register.Full || slots[1].State == register.Full {
-			return fmt.Errorf("vault: the root register holds roots but the database is new: %w", eventstore.ErrDamaged)
+		wipe(held)
+		for _, h := range held {
+			if holdsRoot(h) {
+				return fmt.Errorf("vault: the root register holds roots but the database is new: %w", eventstore.ErrDamaged)
+			}
 		}
 	}
 	b := v.batch()
@@ -295,7 +320,7 @@ func fromRegister(err error) error {
 		return nil
 	case errors.Is(err, register.ErrVersion):
 		return fmt.Errorf("vault: %w", errors.Join(err, eventstore.ErrNewerVersion))
-	case errors.Is(err, register.ErrDamaged):
+	case errors.Is(err, register.ErrDamaged), errors.Is(err, register.ErrMissing):
 		return fmt.Errorf("vault: %w", errors.Join(err, eventstore.ErrDamaged))
 	case errors.Is(err, register.ErrKMS):
 		return fmt.Errorf("vault: %w", fmt.Errorf("%w: %w", eventstore.ErrUnavailable, err))

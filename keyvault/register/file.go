@@ -33,37 +33,32 @@ const (
 	slotMagic = "oubr"
 )
 
-// File is the embedded register.
+// File is one copy of the embedded register.
 type File struct {
 	fs    vfs.FS
 	f     vfs.File
 	vault [16]byte
 	aead  tink.AEAD
 
-	mu   sync.Mutex // growing
+	mu   sync.Mutex // growing, the header
 	size int64
+	head header
+	// ragged says that the header's blocks are not both there and alike, as a crash leaves them.
+	ragged bool
 }
 
 var _ Register = (*File)(nil)
 
-// OpenFile opens the register of a vault in dir. With create set, a register that is not there is made.
-func OpenFile(fs vfs.FS, dir string, vault [16]byte, key secret.Bytes, create bool) (*File, error) {
+// openFile opens the register of a vault in dir, if there is one: otherwise the error matches fs.ErrNotExist.
+func openFile(fs vfs.FS, dir string, vault [16]byte, key secret.Bytes) (*File, error) {
 	a, err := subtle.NewAESGCM(key.Reveal())
 	if err != nil {
 		return nil, err
 	}
 	r := &File{fs: fs, vault: vault, aead: a}
 	path := fs.PathJoin(dir, FileName)
-	if _, err := fs.Stat(path); err != nil {
-		if !isNotExist(err) {
-			return nil, err
-		}
-		if !create {
-			return nil, fmt.Errorf("%s is missing: %w", FileName, ErrDamaged)
-		}
-		if err := r.create(dir, path); err != nil {
-			return nil, err
-		}
+	if _, err := fs.Stat(path); err != nil { // opening for writing would make it
+		return nil, err
 	}
 	if r.f, err = fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified); err != nil {
 		return nil, err
@@ -74,12 +69,13 @@ func OpenFile(fs vfs.FS, dir string, vault [16]byte, key secret.Bytes, create bo
 	return r, nil
 }
 
-// create writes the whole file under another name first, so that a crash leaves none or all of it.
-func (r *File) create(dir, path string) error {
+// createFile writes the whole file under another name first, so that a crash leaves none or all of it.
+func createFile(fs vfs.FS, dir string, vault [16]byte, h header) error {
+	r := &File{vault: vault}
 	var b bytes.Buffer
-	head := append([]byte(fileMagic), Version)
-	head = append(head, r.vault[:]...)
-	b.Write(checksummed(append(head, make([]byte, bodySize-len(head))...)))
+	for range headerBlocks {
+		b.Write(h.block(vault))
+	}
 	for i := uint32(0); i < growBy; i++ {
 		for s := range 2 {
 			block, err := r.emptySlot(i, s)
@@ -89,32 +85,7 @@ func (r *File) create(dir, path string) error {
 			b.Write(block)
 		}
 	}
-	return replaceFile(r.fs, dir, path, b.Bytes())
-}
-
-func (r *File) readHeader() error {
-	block := make([]byte, blockSize)
-	if _, err := r.f.ReadAt(block, 0); err != nil {
-		return fmt.Errorf("%s: reading its header: %w", FileName, errors.Join(ErrDamaged, err))
-	}
-	if !bytes.HasPrefix(block, []byte(fileMagic)) {
-		return fmt.Errorf("%s: not a root register: %w", FileName, ErrDamaged)
-	}
-	if block[len(fileMagic)] > Version {
-		return fmt.Errorf("%s: %w", FileName, ErrVersion)
-	}
-	if !sound(block) {
-		return fmt.Errorf("%s: its header is damaged: %w", FileName, ErrDamaged)
-	}
-	if !bytes.Equal(block[len(fileMagic)+1:][:16], r.vault[:]) {
-		return fmt.Errorf("%s belongs to another vault: %w", FileName, ErrDamaged)
-	}
-	info, err := r.f.Stat()
-	if err != nil {
-		return err
-	}
-	r.size = info.Size()
-	return nil
+	return replaceFile(fs, dir, fs.PathJoin(dir, FileName), b.Bytes())
 }
 
 func checksummed(body []byte) []byte {
@@ -127,7 +98,9 @@ func sound(block []byte) bool {
 	return bytes.Equal(sum[:], block[bodySize:])
 }
 
-func offset(tenant uint32, slot int) int64 { return blockSize * (1 + 2*int64(tenant) + int64(slot)) }
+func offset(tenant uint32, slot int) int64 {
+	return blockSize * (headerBlocks + 2*int64(tenant) + int64(slot))
+}
 
 func (r *File) slotBlock(state State, tenant uint32, slot int, generation uint64, sealed []byte) ([]byte, error) {
 	b := append([]byte(slotMagic), Version, byte(state))
@@ -233,7 +206,7 @@ func (r *File) grow(tenant uint32) error {
 		return nil
 	}
 	size := r.size - r.size%blockSize
-	first := uint32((size/blockSize - 1) / 2)
+	first := uint32((size/blockSize - headerBlocks) / 2)
 	size = offset(first, 0)
 	var b []byte
 	for i := first; i < tenant+growBy; i++ {
@@ -259,7 +232,7 @@ func (r *File) grow(tenant uint32) error {
 func (r *File) Tenants(context.Context) (uint32, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return uint32((r.size/blockSize - 1 + 1) / 2), nil
+	return uint32((r.size/blockSize - headerBlocks + 1) / 2), nil
 }
 
 // Close implements [Register].

@@ -14,7 +14,13 @@ import (
 
 func open(t *testing.T, fs vfs.FS, key secret.Bytes) *File {
 	t.Helper()
-	r, err := OpenFile(fs, "", [16]byte{1}, key, true)
+	id := newCopyID()
+	if _, err := fs.Stat(FileName); err != nil {
+		if err := createFile(fs, "", [16]byte{1}, header{1, id, []copyID{id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := openFile(fs, "", [16]byte{1}, key)
 	if err != nil {
 		t.Fatal(err)
 	}

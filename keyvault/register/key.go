@@ -62,12 +62,71 @@ func LoadKey(fs vfs.FS, dir string, kek tink.AEAD) (vault [16]byte, key secret.B
 	case errors.Is(err, ErrKMS):
 		return vault, key, true, fmt.Errorf("unwrapping the register key: %w", err)
 	case err != nil:
-		return vault, key, true, fmt.Errorf("%s: %w: %w", KeyFileName, ErrKEK, err)
+		return vault, key, true, fmt.Errorf("%s: %w", KeyFileName, notOpened{err})
 	case len(plain) != keySize:
 		return vault, key, true, fmt.Errorf("%s: %w: what it opens is not a register key", KeyFileName, ErrKEK)
 	}
 	return vault, secret.New(plain), true, nil
 }
+
+// LoadKeys is LoadKey over the copies of a register: the first that the key-encryption key opens counts, and those that it opens must all say the same. found
+// is false if no directory holds a key file. Errors: those of LoadKey; ErrDamaged if two copies belong to different vaults.
+func LoadKeys(fs vfs.FS, dirs []string, kek tink.AEAD) (vault [16]byte, key secret.Bytes, found bool, err error) {
+	var wrong error
+	opened := false
+	for _, dir := range dirs {
+		v, k, there, err := LoadKey(fs, dir, kek)
+		if err != nil && !errors.Is(err, ErrKEK) {
+			return vault, key, true, fmt.Errorf("%s: %w", dir, err)
+		}
+		if !there {
+			continue
+		}
+		if found && v != vault || err == nil && opened && !k.Equal(key) {
+			return vault, key, true, fmt.Errorf("%s: %s belongs to another vault than that of the copy before: %w", dir, KeyFileName, ErrDamaged)
+		}
+		vault, found = v, true
+		switch {
+		case err != nil:
+			wrong = fmt.Errorf("%s: %w", dir, err)
+		case !opened:
+			key, opened = k, true
+		}
+	}
+	if found && !opened {
+		return vault, key, true, wrong
+	}
+	return vault, key, found, nil
+}
+
+// spreadKey gives a copy the wrapping of the register key under the key-encryption key in force, unless it has it.
+func spreadKey(fs vfs.FS, dir string, vault [16]byte, key secret.Bytes, kek tink.AEAD) error {
+	v, k, found, err := LoadKey(fs, dir, kek)
+	switch {
+	case found && v != vault:
+		return fmt.Errorf("%s belongs to another vault: %w", KeyFileName, ErrDamaged)
+	case errors.Is(err, ErrKEK):
+		b, err := wrapKey(vault, key, kek)
+		if err != nil {
+			return err
+		}
+		return rewrap(fs, dir, b)
+	case err != nil:
+		return err
+	case !found:
+		return StoreKey(fs, dir, vault, key, kek)
+	case !k.Equal(key):
+		return fmt.Errorf("%s holds another register key: %w", KeyFileName, ErrDamaged)
+	}
+	return Settle(fs, dir)
+}
+
+// notOpened is ErrKEK with a cause that says nothing to a person.
+type notOpened struct{ cause error }
+
+func (notOpened) Error() string { return ErrKEK.Error() }
+
+func (n notOpened) Unwrap() []error { return []error{ErrKEK, n.cause} }
 
 // StoreKey wraps the register key and replaces the key file, durably. Nothing is written before the key-encryption key has been seen to open
 // what it wrapped.

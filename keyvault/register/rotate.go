@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/oubli-store/oubli/keyvault/secret"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
@@ -15,26 +16,61 @@ const (
 	newName = KeyFileName + ".new"
 )
 
-// Rotate wraps the register key with another key-encryption key; the register key itself, and so the register, stay as they are. When it returns
-// without an error, the new one opens the key file and the old wrapping has been overwritten. After an error or a crash, one of the two opens
-// it, and [Settle] with that one takes away what was left. before is called once both have been seen to work, and before anything is
-// written; its error ends the rotation. Errors: ErrKEK if the old one does not open the key file, ErrKMS, ErrDamaged.
-func Rotate(fs vfs.FS, dir string, oldKEK, newKEK tink.AEAD, before func() error) error {
-	vault, key, found, err := LoadKey(fs, dir, oldKEK)
+// Rotate wraps the register key with another key-encryption key, in every copy; the register key itself, and so the register, stay as they are. When
+// it returns without an error, the new one opens every key file and the old wrappings have been overwritten. After an error or a crash, each key
+// file opens with one of the two, and [Open] or another Rotate completes it. before is called once both have been seen to work, and before anything
+// is written; its error ends the rotation. Errors: ErrKEK if neither opens a key file, ErrKMS, ErrDamaged.
+func Rotate(fs vfs.FS, dirs []string, oldKEK, newKEK tink.AEAD, before func() error) error {
+	vault, key, err := loadEither(fs, dirs, oldKEK, newKEK)
 	if err != nil {
 		return err
-	}
-	if !found {
-		return fmt.Errorf("%s is missing: %w", KeyFileName, ErrDamaged)
 	}
 	b, err := wrapKey(vault, key, newKEK)
 	if err != nil {
 		return err
 	}
-	if err := Settle(fs, dir); err != nil {
-		return err
+	for _, dir := range dirs {
+		if err := Settle(fs, dir); err != nil {
+			return err
+		}
 	}
 	if err := before(); err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := rewrap(fs, dir, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadEither is LoadKeys where a copy may have the other wrapping already, as an interrupted rotation leaves it, and none may be missing.
+func loadEither(fs vfs.FS, dirs []string, kek, other tink.AEAD) (vault [16]byte, key secret.Bytes, err error) {
+	vault, key, found, err := LoadKeys(fs, dirs, kek)
+	if err != nil {
+		return vault, key, err
+	}
+	for _, dir := range dirs {
+		_, k, there, err := LoadKey(fs, dir, kek)
+		if errors.Is(err, ErrKEK) {
+			_, k, there, err = LoadKey(fs, dir, other)
+		}
+		switch {
+		case err != nil:
+			return vault, key, fmt.Errorf("%s: %w", dir, err)
+		case !found || !there:
+			return vault, key, fmt.Errorf("%s: %s is missing: %w", dir, KeyFileName, ErrDamaged)
+		case !k.Equal(key):
+			return vault, key, fmt.Errorf("%s: %s holds another register key: %w", dir, KeyFileName, ErrDamaged)
+		}
+	}
+	return vault, key, nil
+}
+
+// rewrap replaces a key file and overwrites what it held before.
+func rewrap(fs vfs.FS, dir string, b []byte) error {
+	if err := Settle(fs, dir); err != nil {
 		return err
 	}
 	path := fs.PathJoin(dir, KeyFileName)

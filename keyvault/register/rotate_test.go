@@ -69,7 +69,7 @@ func (r rotation) audit(fs vfs.FS, when string) {
 	if isNew {
 		from, to = to, from
 	}
-	if err := Rotate(fs, rotated, from, to, agree); err != nil {
+	if err := Rotate(fs, []string{rotated}, from, to, agree); err != nil {
 		r.Fatalf("%s: rotating again: %v", when, err)
 	}
 	if !r.opens(fs, to, when) || r.opens(fs, from, when) {
@@ -105,7 +105,7 @@ func TestRotateCrash(t *testing.T) {
 				}
 				return nil
 			}))
-			if err := Rotate(fs, rotated, r.old, r.new, agree); err != nil {
+			if err := Rotate(fs, []string{rotated}, r.old, r.new, agree); err != nil {
 				t.Fatal(err)
 			}
 			clone()
@@ -146,13 +146,13 @@ func TestRotateFailsLate(t *testing.T) {
 	const changes = 3 // link, rename, remove
 	for k := range changes {
 		r, mem := newRotation(t)
-		if err := Rotate(&persisting{mem, k}, rotated, r.old, r.new, agree); !errors.Is(err, errBroken) {
+		if err := Rotate(&persisting{mem, k}, []string{rotated}, r.old, r.new, agree); !errors.Is(err, errBroken) {
 			t.Fatalf("change %d failed: %v", k, err)
 		}
 		r.audit(mem, fmt.Sprintf("change %d failed late", k))
 	}
 	r, mem := newRotation(t)
-	if err := Rotate(&persisting{mem, changes}, rotated, r.old, r.new, agree); err != nil {
+	if err := Rotate(&persisting{mem, changes}, []string{rotated}, r.old, r.new, agree); err != nil {
 		t.Fatalf("there are more changes than %d: %v", changes, err)
 	}
 }
@@ -170,7 +170,7 @@ func TestRotateFails(t *testing.T) {
 			}
 			return nil
 		}))
-		err := Rotate(fs, rotated, r.old, r.new, agree)
+		err := Rotate(fs, []string{rotated}, r.old, r.new, agree)
 		if writes <= k {
 			if err != nil || k < 10 {
 				t.Errorf("after %d writes: %v", k, err)
@@ -197,7 +197,7 @@ func TestRotateOverwrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	if err := Rotate(fs, rotated, r.old, r.new, agree); err != nil {
+	if err := Rotate(fs, []string{rotated}, r.old, r.new, agree); err != nil {
 		t.Fatal(err)
 	}
 	after, err := io.ReadAll(held)
@@ -235,7 +235,7 @@ func TestRotateRefuses(t *testing.T) {
 		"a new key that only wraps":   {r.old, brokenKEK{r.new, nil, ErrKMS}, record, ErrKMS},
 		"an act not recorded":         {r.old, r.new, func() error { return refused }, refused},
 	} {
-		if err := Rotate(fs, rotated, test.old, test.new, test.before); !errors.Is(err, test.want) {
+		if err := Rotate(fs, []string{rotated}, test.old, test.new, test.before); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", what, err)
 		}
 		after, err := readFile(fs, rotated+"/"+KeyFileName)
@@ -247,7 +247,7 @@ func TestRotateRefuses(t *testing.T) {
 	if err := fs.Remove(rotated + "/" + KeyFileName); err != nil {
 		t.Fatal(err)
 	}
-	if err := Rotate(fs, rotated, r.old, r.new, record); !errors.Is(err, ErrDamaged) || recorded {
+	if err := Rotate(fs, []string{rotated}, r.old, r.new, record); !errors.Is(err, ErrDamaged) || recorded {
 		t.Errorf("no key file: %v", err)
 	}
 }
