@@ -154,7 +154,7 @@ func (f *flight) takeOff(ctx context.Context, a Arrival) (Ticket, error) {
 			return nil, err
 		}
 	}
-	// A withdrawal has its effect before it is stored, a consent once it is: what is not certain is not consent.
+	// A withdrawal is recorded and has its effect before it is stored, a consent once it is: what is not certain is not consent.
 	if c := f.event.Consent; f.event.Type == TypeConsent && !c.Granted {
 		if err := f.consent(ctx, false); err != nil {
 			return nil, err
@@ -211,24 +211,6 @@ func (f *flight) await(ctx context.Context, ticket Ticket) (Receipt, error) {
 		}
 	}
 	return r, nil
-}
-
-// consent notes the answer of a consent event on the person. repeated: an answer that came later is not undone.
-func (f *flight) consent(ctx context.Context, repeated bool) error {
-	c := f.event.Consent
-	return f.s.c.Keys.SetState(ctx, f.caller.Tenant, f.receipt.Person, func(s State) State {
-		if _, answered := s.Consents[c.Purpose]; repeated && answered {
-			return s
-		}
-		consents := map[string]bool{c.Purpose: c.Granted}
-		for purpose, granted := range s.Consents {
-			if purpose != c.Purpose {
-				consents[purpose] = granted
-			}
-		}
-		s.Consents = consents
-		return s
-	})
 }
 
 // first compares with what is stored under the same key and gives its id.

@@ -39,7 +39,9 @@ const (
 	ActHeld         Act = "person-held"
 	ActUnheld       Act = "person-unheld"
 	// ActConsentWithdrawn names the purpose that was withdrawn from, in Entry.Purpose.
+	// ActConsentGiven follows only where consent ends a withdrawal.
 	ActConsentWithdrawn Act = "consent-withdrawn"
+	ActConsentGiven     Act = "consent-given"
 	// ActExpired is retention's: the key months before Entry.Before lose their keys.
 	ActExpired Act = "expired"
 	// ActBackupMade and ActRestored are about the whole tenant.

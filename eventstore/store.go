@@ -15,6 +15,8 @@ type Config struct {
 	Keys Keys
 	Log  Log
 	Door Door
+	// Ledger records withdrawals of consent. Without one they are refused (ErrUnavailable).
+	Ledger Ledger
 	// Now is the clock of receive times (nil: time.Now).
 	Now func() time.Time
 	// Entropy is where event ids are drawn from (nil: crypto/rand). For deterministic tests only.

@@ -2,10 +2,12 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -59,7 +61,34 @@ func Run(t *testing.T, open func(t *testing.T) Parts) {
 type Suite struct {
 	*eventstore.Store
 	Parts
-	ahead atomic.Int64
+	ahead   atomic.Int64
+	entries entries
+}
+
+// entries is a ledger in memory.
+type entries struct {
+	mu   sync.Mutex
+	all  []eventstore.Entry
+	fail error
+}
+
+// Record implements [eventstore.Ledger].
+func (l *entries) Record(_ context.Context, _ eventstore.TenantID, e eventstore.Entry) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return 0, l.fail
+	}
+	l.all = append(l.all, e)
+	return uint64(len(l.all)), nil
+}
+
+// acts are those of all entries, with their purposes and how many records they name.
+func (l *entries) acts() (out []string) {
+	for _, e := range l.all {
+		out = append(out, fmt.Sprint(e.Act, " ", e.Purpose, " ", len(e.References)))
+	}
+	return out
 }
 
 // Pass lets time pass for the receive times of the store.
@@ -73,7 +102,7 @@ func Open(t *testing.T, p Parts) *Suite {
 	}
 	s := &Suite{Parts: p}
 	now := func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
-	s.Store = eventstore.New(eventstore.Config{Keys: p.Keys, Log: p.Log, Door: p.Door, Now: now})
+	s.Store = eventstore.New(eventstore.Config{Keys: p.Keys, Log: p.Log, Door: p.Door, Ledger: &s.entries, Now: now})
 	if err := s.Store.Open(t.Context(), Tenant, true); err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,35 @@ func consent(t *testing.T, s *Suite) {
 	_, err = s.Append(t.Context(), caller, Message("v", "refused"))
 	want(t, "a repeated consent does not undo a later withdrawal", err, eventstore.ErrConsent)
 	s.reads(t, first.Person, "un", "", "", "deux", "")
+	s.MustAppend(t, answer(false)) // nothing new
+	want1 := []string{"consent-withdrawn storage 1", "consent-given storage 1", "consent-withdrawn storage 1"}
+	if got := s.entries.acts(); !slices.Equal(got, want1) {
+		t.Errorf("the ledger has %q, want %q", got, want1)
+	}
+
+	// What the ledger cannot record has no effect, and what binds one person binds the human.
+	s.entries.fail = eventstore.ErrUnavailable
+	other := answer(false)
+	other.Identity = &eventstore.Identity{Namespace: "web", ID: "w"}
+	w := s.MustAppend(t, Message("w", "un"))
+	_, err = s.Append(t.Context(), caller, other)
+	want(t, "a withdrawal without the ledger", err, eventstore.ErrUnavailable)
+	s.MustAppend(t, Message("w", "deux"))
+	s.entries.fail = nil
+	login := Message("w", "trois")
+	login.Also = []eventstore.Identity{email("w@example.com")}
+	s.MustAppend(t, Message("", "anonymous"))
+	mail := Message("w", "mail")
+	mail.Identity = &login.Also[0]
+	s.MustAppend(t, mail)
+	s.MustAppend(t, login)
+	s.MustAppend(t, other)
+	_, err = s.Append(t.Context(), caller, mail)
+	want(t, "Append for another person of the human who withdrew", err, eventstore.ErrConsent)
+	s.reads(t, w.Person, "un", "deux", "mail", "trois", "")
+	if got := s.entries.acts(); got[len(got)-1] != "consent-withdrawn storage 2" {
+		t.Errorf("the ledger has %q", got)
+	}
 }
 
 func restricted(t *testing.T, s *Suite) {

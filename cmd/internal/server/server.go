@@ -142,8 +142,8 @@ func (s *Server) openVault(ctx context.Context) error {
 
 func (s *Server) openRooms(context.Context) error {
 	s.door = door.New(door.Rules{})
-	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Now: s.c.Now})
 	s.ledger = ledger.New(s.streams)
+	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now})
 	s.tokens = access.New(s.vault, s.c.Now)
 	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault)}
 	s.registry = prometheus.NewRegistry()
