@@ -184,7 +184,7 @@ func replaceFile(fs vfs.FS, dir, path string, b []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	_, err = f.Write(bytes.Clone(b)) // a vfs.File may scribble on what it is given
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", fs.PathBase(path), err)
 	}
