@@ -79,7 +79,7 @@ func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, e
 	if err != nil {
 		return nil, err
 	}
-	f := &flight{s: s, caller: caller, event: &e}
+	f := &flight{s: s, caller: caller, event: &e, until: time.Now().Add(gateHold)}
 	if f.body, err = encodeBody(&e); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,6 @@ func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, e
 	if err != nil {
 		return nil, err
 	}
-	f.until = time.Now().Add(gateHold)
 	ticket, err := f.takeOff(ctx, arrival)
 	if err != nil {
 		f.land()
@@ -128,7 +127,8 @@ func (l *landings) by(until time.Time) context.Context {
 
 // takeOff seals the event and gives it to the log.
 func (f *flight) takeOff(ctx context.Context, a Arrival) (Ticket, error) {
-	ctx, cancel := context.WithDeadline(ctx, f.until)
+	// What is taken, is taken well before the gate can be dead: nothing stands behind what an erasure announces that it does not know.
+	ctx, cancel := context.WithDeadline(ctx, f.until.Add(-gateHold/8))
 	defer cancel()
 	gate, tenant := f.entered.Gate, f.caller.Tenant
 	id, err := f.s.newEventID(a.Received)

@@ -13,7 +13,8 @@ import (
 	"github.com/oubli-store/oubli/eventstore/envelope"
 )
 
-// The plaintext of an envelope, before padding, is one byte that says its form and then the body: a deterministic CBOR map (RFC 8949, 4.2.1)
+// The plaintext of an envelope, before padding, is one byte that says its form (1 plain, 2 zstd; 128 more for the copy of an event that stays
+// when a part of its person is erased) and then the body: a deterministic CBOR map (RFC 8949, 4.2.1)
 // with whole numbers as keys, as the cbor tags of [Event] and [PersonEvent] say. Two events are the same if their bodies are, byte for byte; so
 // a field keeps its number and its meaning for ever, a field that is not set is not written, and an event sent without a time has
 // none in its body: readers take the receive time. New fields get new numbers at the top level; a reader that does not know them keeps them.
@@ -21,6 +22,8 @@ import (
 const (
 	formPlain byte = 1
 	formZstd  byte = 2
+	// formCopy is added to the form of a copy. It is not in the body, so that a copy has the body of its original.
+	formCopy byte = 0x80
 )
 
 const (
@@ -144,7 +147,10 @@ var zstds = sync.OnceValue(func() (z struct {
 })
 
 // pack gives the padded plaintext of a body, compressed if that makes it smaller once padded.
-func pack(body []byte) []byte {
+func pack(body []byte) []byte { return packForm(body, 0) }
+
+// packForm is pack with a flag for the form.
+func packForm(body []byte, flag byte) []byte {
 	form, in := formPlain, body
 	if len(body) >= compressFrom {
 		small := zstds().EncodeAll(body, make([]byte, 0, len(body)))
@@ -152,26 +158,33 @@ func pack(body []byte) []byte {
 			form, in = formZstd, small
 		}
 	}
-	return envelope.Pad(make([]byte, 0, envelope.PaddedSize(1+len(in))), []byte{form}, in)
+	return envelope.Pad(make([]byte, 0, envelope.PaddedSize(1+len(in))), []byte{form | flag}, in)
 }
 
 // unpack gives the body of a padded plaintext; it may alias it. ErrDamaged, ErrNewerVersion.
 func unpack(padded []byte) ([]byte, error) {
+	body, _, err := unpackForm(padded)
+	return body, err
+}
+
+// unpackForm is unpack that also says whether it is a copy.
+func unpackForm(padded []byte) (body []byte, copied bool, err error) {
 	plain, err := envelope.Unpad(padded)
 	if err != nil || len(plain) == 0 {
-		return nil, ErrDamaged
+		return nil, false, ErrDamaged
 	}
-	switch plain[0] {
+	copied = plain[0]&formCopy != 0
+	switch plain[0] &^ formCopy {
 	case formPlain:
-		return plain[1:], nil
+		return plain[1:], copied, nil
 	case formZstd:
 		out, err := zstds().DecodeAll(plain[1:], nil)
 		if err != nil {
-			return nil, ErrDamaged
+			return nil, false, ErrDamaged
 		}
-		return out, nil
+		return out, copied, nil
 	}
-	return nil, ErrNewerVersion
+	return nil, false, ErrNewerVersion
 }
 
 // encodeChange gives the body of a person event.

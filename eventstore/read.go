@@ -25,7 +25,7 @@ func (o ReadOptions) keeps(e *Event) bool {
 // bounded whatever the number of events. A fence that comes in between ends it with ErrFenced or ErrErased.
 //
 // Each event is opened when it is its turn, and no gate is held while the caller has it: nothing is read ahead that an erasure could not
-// take back. Events whose month retention took are left out.
+// take back. Events whose month retention took are left out. The erasure of a part while it is read ends it with ErrFenced: read again.
 func (s *Store) Read(ctx context.Context, tenant TenantID, person PersonID, o ReadOptions) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		records, err := s.c.Keys.Linked(ctx, tenant, person)
@@ -34,11 +34,17 @@ func (s *Store) Read(ctx context.Context, tenant TenantID, person PersonID, o Re
 			return
 		}
 		left := o.Limit
-		for m, err := range s.merged(ctx, tenant, records, o.After) {
+		first := map[PersonID]uint64{}
+		var persons []PersonID
+		for _, r := range records {
+			first[r.Person] = r.State.First
+			persons = append(persons, r.Person)
+		}
+		for m, err := range s.merged(ctx, tenant, persons, o.After) {
 			var r Recorded
 			var there bool
 			if err == nil {
-				r, there, err = s.turn(ctx, tenant, m)
+				r, there, err = s.turn(ctx, tenant, m, first[m.Person])
 			}
 			switch {
 			case err != nil:
@@ -58,7 +64,12 @@ func (s *Store) Read(ctx context.Context, tenant TenantID, person PersonID, o Re
 				yield(Recorded{}, s.unknown(ctx, tenant, r.Person, err))
 				return
 			}
+			now := gate.State().First
 			gate.Release()
+			if now != first[r.Person] {
+				yield(Recorded{}, ErrFenced)
+				return
+			}
 		}
 	}
 }
@@ -77,8 +88,9 @@ func (s *Store) unknown(ctx context.Context, tenant TenantID, person PersonID, e
 	return err
 }
 
-// turn opens one message under its person's gate. There is none if the person's keys no longer reach it.
-func (s *Store) turn(ctx context.Context, tenant TenantID, m Stored) (r Recorded, there bool, err error) {
+// turn opens one message under its person's gate. There is none if the person's keys no longer reach it. ErrFenced if a part of the person was
+// erased since the read began: what stays of them stands elsewhere now.
+func (s *Store) turn(ctx context.Context, tenant TenantID, m Stored, first uint64) (r Recorded, there bool, err error) {
 	gate, err := s.c.Keys.Gate(ctx, tenant, m.Person)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -87,7 +99,10 @@ func (s *Store) turn(ctx context.Context, tenant TenantID, m Stored) (r Recorded
 		return r, false, err
 	}
 	defer gate.Release()
-	if m.Sequence < gate.State().First {
+	switch now := gate.State().First; {
+	case now != first:
+		return r, false, ErrFenced
+	case m.Sequence < first:
 		return r, false, nil
 	}
 	r, err = s.recorded(ctx, tenant, gate, m)
@@ -98,9 +113,9 @@ func (s *Store) turn(ctx context.Context, tenant TenantID, m Stored) (r Recorded
 }
 
 // merged yields the messages of several persons by sequence, one of each in memory.
-func (s *Store) merged(ctx context.Context, tenant TenantID, records []PersonRecord, after uint64) iter.Seq2[Stored, error] {
-	if len(records) == 1 {
-		return s.c.Log.Read(ctx, tenant, records[0].Person, after)
+func (s *Store) merged(ctx context.Context, tenant TenantID, persons []PersonID, after uint64) iter.Seq2[Stored, error] {
+	if len(persons) == 1 {
+		return s.c.Log.Read(ctx, tenant, persons[0], after)
 	}
 	return func(yield func(Stored, error) bool) {
 		type source struct {
@@ -108,8 +123,8 @@ func (s *Store) merged(ctx context.Context, tenant TenantID, records []PersonRec
 			next func() (Stored, error, bool)
 		}
 		var sources []*source
-		for _, r := range records {
-			next, stop := iter.Pull2(s.c.Log.Read(ctx, tenant, r.Person, after))
+		for _, p := range persons {
+			next, stop := iter.Pull2(s.c.Log.Read(ctx, tenant, p, after))
 			defer stop()
 			sources = append(sources, &source{next: next})
 		}

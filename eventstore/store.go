@@ -62,6 +62,8 @@ type Recorded struct {
 	Sequence uint64    `json:"sequence"`
 	Received time.Time `json:"received"`
 	Event    Event     `json:"event"`
+	// Copy says that the event was stored again, because another part of its person was erased. Its id and receive time are those of the first time.
+	Copy bool `json:"-"`
 }
 
 // Open makes a tenant ready: the log is compared with what was acknowledged (see [Log.Open]) and owed person events are sent.
@@ -77,7 +79,7 @@ func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
 }
 
 // belongs accepts what this vault sealed, and gives the idempotency row that it was sent under, so that a retry finds it. What the vault can
-// no longer open, because its person is being or was erased or because its month is over, it knows to be its own; that has no row.
+// no longer open, because its person or their part of it is being or was erased or because its month is over, it knows to be its own; that has no row.
 func (s *Store) belongs(ctx context.Context, tenant TenantID, m Stored) (Row, error) {
 	if m.Person.IsZero() {
 		_, err := s.openChange(ctx, tenant, m)
@@ -87,10 +89,15 @@ func (s *Store) belongs(ctx context.Context, tenant TenantID, m Stored) (Row, er
 	var row Row
 	if err == nil {
 		defer gate.Release()
+		if m.Sequence < gate.State().First {
+			return row, nil
+		}
 		row, err = s.rowOfStored(ctx, tenant, gate, m)
 	}
 	switch {
-	case errors.Is(err, ErrFenced), errors.Is(err, ErrErased):
+	case errors.Is(err, ErrFenced):
+		return s.rowOfCopy(ctx, tenant, m)
+	case errors.Is(err, ErrErased):
 		return Row{}, nil
 	case errors.Is(err, ErrNotFound):
 		return Row{}, ErrDamaged
@@ -128,12 +135,18 @@ func (s *Store) newEventID(now time.Time) (EventID, error) {
 
 // open gives the body of a stored event. Errors as [Gate.Open], and ErrNewerVersion.
 func (s *Store) open(ctx context.Context, tenant TenantID, gate Gate, m Stored) ([]byte, error) {
+	body, _, err := s.openForm(ctx, tenant, gate, m)
+	return body, err
+}
+
+// openForm is open that also says whether it is a copy.
+func (s *Store) openForm(ctx context.Context, tenant TenantID, gate Gate, m Stored) (body []byte, copied bool, err error) {
 	associated := m.Envelope.AppendAssociated(make([]byte, 0, associatedSize), string(tenant), m.Person)
 	padded, err := gate.Open(ctx, KeyMonth(m.Envelope.Month), m.Envelope.Ciphertext, associated)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return unpack(padded)
+	return unpackForm(padded)
 }
 
 // associatedSize has room for the associated data of any tenant.
@@ -141,10 +154,17 @@ const associatedSize = 128
 
 // recorded opens and decodes a stored event.
 func (s *Store) recorded(ctx context.Context, tenant TenantID, gate Gate, m Stored) (Recorded, error) {
-	body, err := s.open(ctx, tenant, gate, m)
+	body, copied, err := s.openForm(ctx, tenant, gate, m)
 	if err != nil {
 		return Recorded{}, err
 	}
+	r, err := decodeRecorded(m, body)
+	r.Copy = copied
+	return r, err
+}
+
+// decodeRecorded reads the body of a stored event.
+func decodeRecorded(m Stored, body []byte) (Recorded, error) {
 	e, err := decodeBody(body)
 	if err != nil {
 		return Recorded{}, err

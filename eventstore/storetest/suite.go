@@ -49,7 +49,11 @@ func Run(t *testing.T, open func(t *testing.T) Parts) {
 		{"FenceRace", fenceRace},
 		{"Changes", changes},
 		{"Crashed", crashed},
+		{"Resealed", resealed},
+		{"ResealedWhileRead", resealedWhileRead},
+		{"CrashedCopies", crashedCopies},
 		{"Model", model},
+		{"PartModel", partModel},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.test(t, Open(t, open(t)))
