@@ -60,7 +60,7 @@ func shredOnes(ctx context.Context, o options, s *stack, r *report) error {
 		if _, err := s.vault.Fence(ctx, tenant, []eventstore.PersonID{p}); err != nil {
 			return err
 		}
-		return s.vault.Shred(ctx, tenant, []eventstore.PersonID{p})
+		return s.vault.Shred(ctx, tenant, []eventstore.PersonID{p}, eventstore.ShredOptions{})
 	})
 	if err != nil {
 		return err

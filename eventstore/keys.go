@@ -53,8 +53,12 @@ type Keys interface {
 	Unfence(ctx context.Context, tenant TenantID, persons []PersonID) error
 	// Shred destroys the records and handles of fenced persons and effaces the old root. When it returns nothing of theirs opens or
 	// resolves, whatever old copy of the vault is at hand. Persons that are erased already are passed over, so it can be repeated.
-	// ErrConflict if one is neither fenced nor erased.
-	Shred(ctx context.Context, tenant TenantID, persons []PersonID) error
+	// ErrConflict if one is neither fenced nor erased. For [RefusedFor] an event that names one of the handles is refused if it is older than the
+	// shredding; the options may ask for more.
+	Shred(ctx context.Context, tenant TenantID, persons []PersonID, o ShredOptions) error
+	// Admit lifts a longer refusal of handles before its time, durably, and says how many of them were refused. It undoes no erasure. An old
+	// copy of the vault keeps the marks; they become useless when they would have without Admit.
+	Admit(ctx context.Context, tenant TenantID, ids []Identity) (int, error)
 
 	// FencedGate opens the keys of a fenced person to the machine that erases a part of them: it opens and marks, and seals nothing (ErrFenced).
 	// ErrErased, ErrNotFound, ErrConflict if the person is not fenced. No fence waits for it; what ends the fence makes it dead.
@@ -86,6 +90,21 @@ type Keys interface {
 
 	// Count says how many persons the tenant has, erased ones left out. It is exact but may be a second old.
 	Count(ctx context.Context, tenant TenantID) (uint64, error)
+}
+
+// RefusedFor is how long after an erasure events of its handles are refused that are older than it.
+const RefusedFor = 24 * time.Hour
+
+// MaxRefusal bounds [ShredOptions.RefuseUntil]: two years from now.
+const MaxRefusal = 2 * 366 * 24 * time.Hour
+
+// ShredOptions say what else a shredding does. The zero value asks for nothing.
+type ShredOptions struct {
+	// RefuseUntil asks that until then every event which names a handle of the erased set is refused with ErrErased, whatever its own
+	// time: nobody is minted under it. A time beyond [MaxRefusal] counts as MaxRefusal, one that is past as none. While a refusal lives, and until the end of
+	// the calendar month (UTC) in which it ends, who holds the vault's directory, its root register and the key-encryption key can test whether a
+	// handle that they guess is refused; afterwards nobody can. It does not hold for persons who were erased before the call.
+	RefuseUntil time.Time
 }
 
 // Arrival is what the vault must know of an event that comes in. All identities are canonical.

@@ -56,7 +56,7 @@ func mustErase(t testing.TB, v *Vault, p eventstore.PersonID) {
 	if _, err := v.Fence(t.Context(), attackTenant, []eventstore.PersonID{p}); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Shred(t.Context(), attackTenant, []eventstore.PersonID{p}); err != nil {
+	if err := v.Shred(t.Context(), attackTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -59,7 +59,7 @@ func BenchmarkShred(b *testing.B) {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		if err := v.Shred(b.Context(), crashTenant, []eventstore.PersonID{p}); err != nil {
+		if err := v.Shred(b.Context(), crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(start))

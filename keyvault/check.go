@@ -2,6 +2,7 @@ package keyvault
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -171,6 +172,10 @@ func (c *checker) small(context.Context) error {
 	err = db.Scan(prefix, func(key, value []byte) error {
 		if len(key) != len(prefix)+8+16 || len(value) != 8 {
 			c.damage("refusal: a row of a wrong length")
+			return nil
+		}
+		if _, ok := c.t.own.refusals[term(binary.BigEndian.Uint64(key[len(prefix):]))]; !ok {
+			c.damage("refusal: a row whose key is shredded")
 		}
 		return nil
 	})

@@ -194,7 +194,7 @@ func (h *history) erasures(v *keyvault.Vault, alice, visitor *eventstore.PersonI
 			}
 			return nil
 		})
-		return v.Shred(ctx, crashTenant, []eventstore.PersonID{*alice, *visitor})
+		return v.Shred(ctx, crashTenant, []eventstore.PersonID{*alice, *visitor}, eventstore.ShredOptions{})
 	}, after, func() error {
 		h.over("tenant", "bob", "stranger", "meta", "erased", "after")
 		h.holds("tenant erased", func(v *keyvault.Vault) error {
@@ -333,7 +333,7 @@ func (h *history) audit(t *testing.T, c crash) {
 			t.Errorf("crash %d in step %d: goes on: %v", c.at, c.step, err)
 		} else if _, err := v.Fence(h.ctx, crashTenant, []eventstore.PersonID{p}); err != nil {
 			t.Error(err)
-		} else if err := v.Shred(h.ctx, crashTenant, []eventstore.PersonID{p}); err != nil {
+		} else if err := v.Shred(h.ctx, crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 			t.Error(err)
 		}
 		sound(t, v, fmt.Sprintf("after crash %d in step %d", c.at, c.step))

@@ -16,7 +16,7 @@
 //	0x10 ‖ T ‖ 'R' 'N' 'B'   the key tree
 //	0x10 ‖ T ‖ 'X' ‖ person  tombstone: the person was erased. Empty
 //	0x10 ‖ T ‖ 'F' ‖ person  fence: an erasure of the person is under way. Empty
-//	0x10 ‖ T ‖ 'U' ‖ hour(8) ‖ mark(16)  refusal: time of the erasure, unix milliseconds (8)
+//	0x10 ‖ T ‖ 'U' ‖ term(8) ‖ mark(16)  refusal: time of the erasure, of a longer refusal its end, unix milliseconds (8)
 //	0x10 ‖ T ‖ 'O' ‖ event id(16)        person event owed to the stream, CBOR, sealed under the outbox key
 //	0x10 ‖ T ‖ 'S' ‖ person  successor: a record without handles, state and linked persons, sealed under the outbox key
 //	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes
@@ -25,7 +25,10 @@
 // A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A tenant's
 // own keys stand in its root node:
 //
-//	version(1) ‖ expired before month(2) ‖ control(32) ‖ meta(32) ‖ meta hash(32) ‖ outbox(32) ‖ for each hour of refusals: hour(8) ‖ key(32)
+//	version(1) ‖ expired before month(2) ‖ control(32) ‖ meta(32) ‖ meta hash(32) ‖ outbox(32) ‖ for each term of refusals: term(8) ‖ key(32)
+//
+// A term is the hour of the erasures (hours since 1970), or for longer refusals 2^63 plus the month in which they end (months since January 1970).
+// A refusal's mark is the first 16 bytes of HMAC-SHA-256 under the term's key of "oubli/refusal/1" ‖ 0x00 ‖ handle.
 //
 // # A record, version 1
 //
@@ -53,7 +56,9 @@
 // a commit or of an effacement is not known, the vault stops serving until it is opened again, which settles it.
 //
 // For 24 hours an event of an erased handle that is older than the erasure is refused. Its mark is a hash under a key that lives for one hour of
-// erasures and is shredded, with a new root, within the hour after the last of them ended.
+// erasures and is shredded, with a new root, within the hour after the last of them ended. An erasure may ask for a longer refusal of whatever names the
+// handle, at most two years; its mark is under a key of the month in which it ends, shredded when that month is over. While such a key lives, who holds
+// database, register and key-encryption key can test whether a handle that they guess is refused: that is what it costs.
 //
 // # The erasure of a part
 //

@@ -90,7 +90,7 @@ func (t *tenant) enter(ctx context.Context, a eventstore.Arrival, admit func(eve
 func (t *tenant) known(a eventstore.Arrival) (*gate, error) {
 	handle := handleOf(a.Identity)
 	id, ok := t.handles.get(handle)
-	if !ok || t.refused.maybe(a) {
+	if older, _ := t.refused.maybe(a); !ok || older {
 		if err := t.enterShared(); err != nil {
 			return nil, err
 		}

@@ -62,12 +62,12 @@ func failedShred(t *testing.T, copies []string, k int32, forever bool) bool {
 		t.Fatal(err)
 	}
 	on.Store(true)
-	err = v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p})
+	err = v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{})
 	on.Store(false)
 	if err != nil && (!errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, eventstore.ErrErased)) {
 		t.Errorf("write %d: %v", k, err)
 	}
-	if err != nil && v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}) == nil {
+	if err != nil && v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}) == nil {
 		sound(t, v, "after a second try")
 	}
 	if err := v.Close(); err != nil {
@@ -77,7 +77,7 @@ func failedShred(t *testing.T, copies []string, k int32, forever bool) bool {
 		t.Fatalf("write %d: opening again: %v", k, err)
 	}
 	defer v.Close()
-	if err := v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}); err != nil {
+	if err := v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 		t.Errorf("write %d: shredding again: %v", k, err)
 	}
 	sound(t, v, "opened again")

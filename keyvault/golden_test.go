@@ -165,7 +165,7 @@ func writeGolden(t *testing.T) {
 	must(err)
 	_, err = v.Fence(t.Context(), crashTenant, []eventstore.PersonID{erased})
 	must(err)
-	must(v.Shred(t.Context(), crashTenant, []eventstore.PersonID{erased}))
+	must(v.Shred(t.Context(), crashTenant, []eventstore.PersonID{erased}, eventstore.ShredOptions{}))
 	in := golden{Erased: erased.String(), Associated: "bound", MetaKey: "a setting"}
 	must(v.Put(t.Context(), crashTenant, eventstore.TableSettings, in.MetaKey, []byte("its value")))
 	g, err := v.Gate(t.Context(), crashTenant, alice)

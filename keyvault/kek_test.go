@@ -51,7 +51,7 @@ func TestRotateKEKCrash(t *testing.T) {
 		alice, sealed, err1 := enter(t.Context(), v, email("alice@example.com"))
 		bob, _, err2 := enter(t.Context(), v, email("bob@example.com"))
 		_, err3 := v.Fence(t.Context(), crashTenant, []eventstore.PersonID{bob})
-		if err := errors.Join(err1, err2, err3, v.Shred(t.Context(), crashTenant, []eventstore.PersonID{bob}), v.Close()); err != nil {
+		if err := errors.Join(err1, err2, err3, v.Shred(t.Context(), crashTenant, []eventstore.PersonID{bob}, eventstore.ShredOptions{}), v.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if v, err = openWith(t, fs, ""); err != nil {

@@ -17,15 +17,15 @@ type tenantKeys struct {
 	control, meta, metaHash, outbox secret.Bytes
 	// expired: retention has destroyed the data keys of the months below, but for persons on hold.
 	expired eventstore.KeyMonth
-	// refusals is a key for each hour in which somebody was erased (hours since 1970).
-	refusals map[uint64]secret.Bytes
+	// refusals is a key for each term that is not over.
+	refusals map[term]secret.Bytes
 }
 
 // keysHead is the size of what stands before the refusals.
 const keysHead = 1 + 2 + 4*keySize
 
 func newTenantKeys(entropy io.Reader) (*tenantKeys, error) {
-	k := &tenantKeys{refusals: map[uint64]secret.Bytes{}}
+	k := &tenantKeys{refusals: map[term]secret.Bytes{}}
 	for _, p := range []*secret.Bytes{&k.control, &k.meta, &k.metaHash, &k.outbox} {
 		var err error
 		if *p, err = secret.Random(entropy, keySize); err != nil {
@@ -40,9 +40,9 @@ func (k *tenantKeys) encode() secret.Bytes {
 	for _, s := range []secret.Bytes{k.control, k.meta, k.metaHash, k.outbox} {
 		b = append(b, s.Reveal()...)
 	}
-	for _, hour := range slices.Sorted(maps.Keys(k.refusals)) {
-		b = binary.BigEndian.AppendUint64(b, hour)
-		b = append(b, k.refusals[hour].Reveal()...)
+	for _, n := range slices.Sorted(maps.Keys(k.refusals)) {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+		b = append(b, k.refusals[n].Reveal()...)
 	}
 	return secret.New(b)
 }
@@ -56,12 +56,12 @@ func decodeTenantKeys(s secret.Bytes) (*tenantKeys, error) {
 		return nil, fmt.Errorf("vault: the root node's keys: %w", eventstore.ErrNewerVersion)
 	}
 	in := &reader{b: b[1:]}
-	k := &tenantKeys{refusals: map[uint64]secret.Bytes{}}
+	k := &tenantKeys{refusals: map[term]secret.Bytes{}}
 	k.expired = eventstore.KeyMonth(binary.BigEndian.Uint16(in.fixed(2)))
 	k.control, k.meta, k.metaHash, k.outbox = in.secret(), in.secret(), in.secret(), in.secret()
 	for len(in.b) > 0 {
-		hour := binary.BigEndian.Uint64(in.fixed(8))
-		k.refusals[hour] = in.secret()
+		n := term(binary.BigEndian.Uint64(in.fixed(8)))
+		k.refusals[n] = in.secret()
 	}
 	return k, nil
 }

@@ -248,7 +248,7 @@ func (m *model) unfence(t *rapid.T) {
 
 func (m *model) shred(t *rapid.T) {
 	p := m.person(t, "who")
-	err := m.v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p.id})
+	err := m.v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p.id}, eventstore.ShredOptions{})
 	if !p.erased && !p.fenced {
 		if !errors.Is(err, eventstore.ErrConflict) {
 			t.Fatalf("Shred without a fence: %v", err)

@@ -114,7 +114,7 @@ func TestNothingAfterShred(t *testing.T) {
 		if _, err := v.Fence(ctx, crashTenant, []eventstore.PersonID{p}); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.Shred(ctx, crashTenant, []eventstore.PersonID{p}); err != nil {
+		if err := v.Shred(ctx, crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		gone.Store(true)
@@ -149,7 +149,7 @@ func TestConcurrentShreds(t *testing.T) {
 			if _, err := v.Fence(ctx, crashTenant, []eventstore.PersonID{p}); err != nil {
 				t.Error(err)
 			}
-			if err := v.Shred(ctx, crashTenant, []eventstore.PersonID{p}); err != nil {
+			if err := v.Shred(ctx, crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 				t.Error(err)
 			}
 		})

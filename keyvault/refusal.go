@@ -8,42 +8,44 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/secret"
 	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
-// refusedFor is how long events from before an erasure are turned away.
-const refusedFor = 24 * time.Hour
-
-// refusal is one mark: an event of the handle from before the time is refused.
+// refusal is one mark. Within the term of an hour an event of the handle from before the time is refused, within a longer term any
+// event until the time.
 type refusal struct {
-	hour uint64
+	term term
 	mark [16]byte
 	at   int64 // unix milliseconds
 }
 
-// refusals remembers when the newest erasure was, so that an event of now need not be looked at.
+// refusals remembers when the newest erasure was, so that an event of now need not be looked at, and whether there are longer refusals.
 type refusals struct {
 	mu     sync.RWMutex
 	newest time.Time
+	longer bool
 }
 
 func (r *refusals) add(all []refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range all {
-		if at := time.UnixMilli(m.at); at.After(r.newest) {
+		if m.term.longer() {
+			r.longer = true
+		} else if at := time.UnixMilli(m.at); at.After(r.newest) {
 			r.newest = at
 		}
 	}
 }
 
-// maybe says whether an arrival is older than some erasure.
-func (r *refusals) maybe(a eventstore.Arrival) bool {
+// maybe says whether an arrival is older than some erasure; longer, whether any could be refused.
+func (r *refusals) maybe(a eventstore.Arrival) (older, longer bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return eventTime(a).Before(r.newest)
+	return eventTime(a).Before(r.newest), r.longer
 }
 
 func eventTime(a eventstore.Arrival) time.Time {
@@ -53,8 +55,6 @@ func eventTime(a eventstore.Arrival) time.Time {
 	return a.Time
 }
 
-func hourOf(t time.Time) uint64 { return uint64(t.Unix() / 3600) }
-
 func refusalMark(key secret.Bytes, handle string) (m [16]byte) {
 	h := newPRF(key, "oubli/refusal/1")
 	io.WriteString(h, handle)
@@ -62,24 +62,37 @@ func refusalMark(key secret.Bytes, handle string) (m [16]byte) {
 	return m
 }
 
-func (t *tenant) refusalRow(hour uint64, mark [16]byte) []byte {
-	return t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, hour), mark[:])
+func (t *tenant) refusalRow(n term, mark [16]byte) []byte {
+	return t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, uint64(n)), mark[:])
+}
+
+func decodeRefusal(value []byte) (time.Time, error) {
+	if len(value) != 8 {
+		return time.Time{}, fmt.Errorf("vault: a refusal is cut: %w", eventstore.ErrDamaged)
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(value))), nil
 }
 
 // loadRefusals finds the newest erasure.
 func (t *tenant) loadRefusals() error {
-	return rows{t.v.db}.Scan(t.row(rowRefusal), func(_, value []byte) error {
-		if len(value) != 8 {
-			return fmt.Errorf("vault: a refusal is cut: %w", eventstore.ErrDamaged)
+	prefix := t.row(rowRefusal)
+	return rows{t.v.db}.Scan(prefix, func(row, value []byte) error {
+		at, err := decodeRefusal(value)
+		if err == nil && len(row) != len(prefix)+8+16 {
+			err = fmt.Errorf("vault: a refusal's row is cut: %w", eventstore.ErrDamaged)
 		}
-		t.refused.add([]refusal{{at: int64(binary.BigEndian.Uint64(value))}})
-		return nil
+		if err == nil {
+			t.refused.add([]refusal{{term: term(binary.BigEndian.Uint64(row[len(prefix):])), at: at.UnixMilli()}})
+		}
+		return err
 	})
 }
 
-// refuse answers ErrErased for an arrival that is older than an erasure of one of its handles; mu is held shared.
+// refuse answers ErrErased for an arrival that is older than an erasure of one of its handles, or of which one is refused for longer; mu is held
+// shared. A handle that names somebody is never refused for longer: it would not have been let in.
 func (t *tenant) refuse(a eventstore.Arrival) error {
-	if !t.refused.maybe(a) {
+	older, longer := t.refused.maybe(a)
+	if !older && !longer {
 		return nil
 	}
 	now, at := t.v.c.Now(), eventTime(a)
@@ -87,19 +100,28 @@ func (t *tenant) refuse(a eventstore.Arrival) error {
 	for _, h := range a.Also {
 		handles = append(handles, handleOf(h))
 	}
-	if err := t.refuseParts(a, handles); err != nil {
-		return err
+	if older {
+		if err := t.refuseParts(a, handles); err != nil {
+			return err
+		}
 	}
-	for hour, key := range t.own.refusals {
+	for n, key := range t.own.refusals {
+		if !older && !n.longer() {
+			continue
+		}
 		for _, h := range handles {
-			b, err := rows{t.v.db}.Get(t.refusalRow(hour, refusalMark(key, h)))
+			b, err := rows{t.v.db}.Get(t.refusalRow(n, refusalMark(key, h)))
 			if err != nil {
 				return err
 			}
-			if len(b) != 8 {
+			if b == nil {
 				continue
 			}
-			if erased := time.UnixMilli(int64(binary.BigEndian.Uint64(b))); at.Before(erased) && now.Sub(erased) < refusedFor {
+			when, err := decodeRefusal(b)
+			if err != nil {
+				return err
+			}
+			if n.longer() && now.Before(when) || !n.longer() && at.Before(when) && now.Sub(when) < eventstore.RefusedFor {
 				return eventstore.ErrErased
 			}
 		}
@@ -107,18 +129,41 @@ func (t *tenant) refuse(a eventstore.Arrival) error {
 	return nil
 }
 
-// refusalsFor puts the marks of an erasure into b and returns the tenant's keys with that of this hour and without those that expired.
-func (t *tenant) refusalsFor(b batch, gone map[eventstore.PersonID]*record) (next *tenantKeys, marks []refusal, err error) {
-	next, hour, err := t.refusalHour(b)
-	if err != nil {
+// shredding is one person who is taken out.
+type shredding struct {
+	*record
+	// refuse is until when events of the person's handles are refused, whatever their time.
+	refuse time.Time
+}
+
+// refusalsFor puts the marks of an erasure into b and returns the tenant's keys with those of its terms and without those that are over.
+func (t *tenant) refusalsFor(b batch, gone map[eventstore.PersonID]shredding) (next *tenantKeys, marks []refusal, err error) {
+	now := t.v.c.Now()
+	if next, err = t.refusalKeys(b); err != nil {
 		return nil, nil, err
 	}
-	now := t.v.c.Now()
-	for _, r := range gone {
-		for _, id := range r.identities {
-			m := refusal{hour, refusalMark(next.refusals[hour], handleOf(id)), now.UnixMilli()}
-			marks = append(marks, m)
-			if err := b.Set(t.refusalRow(m.hour, m.mark), binary.BigEndian.AppendUint64(nil, uint64(m.at))); err != nil {
+	put := func(n term, handle string, at time.Time) error {
+		key, err := next.refusal(t.v.entropy, n)
+		if err != nil {
+			return err
+		}
+		m := refusal{n, refusalMark(key, handle), at.UnixMilli()}
+		marks = append(marks, m)
+		return b.Set(t.refusalRow(n, m.mark), binary.BigEndian.AppendUint64(nil, uint64(m.at)))
+	}
+	for _, s := range gone {
+		until := s.refuse
+		if most := now.Add(eventstore.MaxRefusal); until.After(most) {
+			until = most
+		}
+		for _, id := range s.identities {
+			if err := put(hourOf(now), handleOf(id), now); err != nil {
+				return nil, nil, err
+			}
+			if !until.After(now) {
+				continue
+			}
+			if err := put(monthOf(until), handleOf(id), until); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -126,18 +171,14 @@ func (t *tenant) refusalsFor(b batch, gone map[eventstore.PersonID]*record) (nex
 	return next, marks, nil
 }
 
-// expired says whether every mark of an hour has run out.
-func expired(hour uint64, now time.Time) bool {
-	return now.Sub(time.Unix(int64(hour+1)*3600, 0)) >= refusedFor
-}
-
+// dropExpired takes the terms that are over out of next, and their rows.
 func (t *tenant) dropExpired(b batch, next *tenantKeys, now time.Time) error {
-	for hour := range next.refusals {
-		if !expired(hour, now) {
+	for n := range next.refusals {
+		if !n.over(now) {
 			continue
 		}
-		delete(next.refusals, hour)
-		prefix := t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, hour))
+		delete(next.refusals, n)
+		prefix := t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, uint64(n)))
 		if err := b.DeleteRange(prefix, after(prefix), nil); err != nil {
 			return err
 		}
@@ -145,7 +186,7 @@ func (t *tenant) dropExpired(b batch, next *tenantKeys, now time.Time) error {
 	return nil
 }
 
-// expireRefusals shreds the keys of the hours that have run out, with a new root.
+// expireRefusals shreds the keys of the terms that are over, with a new root.
 func (t *tenant) expireRefusals(ctx context.Context) error {
 	t.shreds.turn.Lock()
 	defer t.shreds.turn.Unlock()
@@ -164,4 +205,50 @@ func (t *tenant) expireRefusals(ctx context.Context) error {
 		return nil
 	}
 	return t.rekey(ctx, b, tree.Edits{}, next)
+}
+
+// Admit implements [eventstore.Keys].
+func (v *Vault) Admit(_ context.Context, tenant eventstore.TenantID, ids []eventstore.Identity) (n int, err error) {
+	t, err := v.tenant(tenant)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.enterAlone(); err != nil { // so that no erasure of the handle comes between
+		return 0, err
+	}
+	defer t.mu.Unlock()
+	b := v.batch()
+	defer b.Close()
+	now := v.c.Now()
+	for _, id := range ids {
+		refused := false
+		for term, key := range t.own.refusals {
+			if !term.longer() {
+				continue
+			}
+			row := t.refusalRow(term, refusalMark(key, handleOf(id)))
+			value, err := rows{v.db}.Get(row)
+			if err != nil {
+				return 0, err
+			}
+			if value == nil {
+				continue
+			}
+			until, err := decodeRefusal(value)
+			if err != nil {
+				return 0, err
+			}
+			refused = refused || now.Before(until)
+			if err := b.Delete(row); err != nil {
+				return 0, err
+			}
+		}
+		if refused {
+			n++
+		}
+	}
+	if b.Empty() {
+		return 0, nil
+	}
+	return n, v.commit(b, pebble.Sync)
 }

@@ -43,7 +43,7 @@ func TestRefusalExpires(t *testing.T) {
 	if _, err := v.Fence(t.Context(), crashTenant, []eventstore.PersonID{p}); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}); err != nil {
+	if err := v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Close(); err != nil {

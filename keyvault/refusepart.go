@@ -25,13 +25,13 @@ func partMark(key secret.Bytes, handle string, p eventstore.Refused) (m [16]byte
 // refuseParts answers ErrErased for an arrival that belongs to an erased part; mu is held shared.
 func (t *tenant) refuseParts(a eventstore.Arrival, handles []string) error {
 	now, at := t.v.c.Now(), eventTime(a)
-	for hour, key := range t.own.refusals {
-		if expired(hour, now) {
+	for n, key := range t.own.refusals {
+		if n.longer() || n.over(now) {
 			continue
 		}
 		for _, h := range handles {
 			for _, p := range []eventstore.Refused{{}, {Bot: a.Bot, Conversation: a.Conversation}} {
-				b, err := rows{t.v.db}.Get(t.refusalRow(hour, partMark(key, h, p)))
+				b, err := rows{t.v.db}.Get(t.refusalRow(n, partMark(key, h, p)))
 				if err != nil {
 					return err
 				}
@@ -46,7 +46,11 @@ func (t *tenant) refuseParts(a eventstore.Arrival, handles []string) error {
 
 // refusalsForParts puts the marks of erased parts into b and returns the tenant's keys as [tenant.refusalsFor] does.
 func (t *tenant) refusalsForParts(b batch, todo map[eventstore.PersonID]succession) (next *tenantKeys, marks []refusal, err error) {
-	next, hour, err := t.refusalHour(b)
+	if next, err = t.refusalKeys(b); err != nil {
+		return nil, nil, err
+	}
+	hour := hourOf(t.v.c.Now())
+	key, err := next.refusal(t.v.entropy, hour)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +60,7 @@ func (t *tenant) refusalsForParts(b batch, todo map[eventstore.PersonID]successi
 			continue
 		}
 		for _, id := range s.old.identities {
-			m := partMark(next.refusals[hour], handleOf(id), s.Refused)
+			m := partMark(key, handleOf(id), s.Refused)
 			old, err := rows{t.v.db}.Get(t.refusalRow(hour, m))
 			if err != nil {
 				return nil, nil, err
@@ -75,17 +79,20 @@ func (t *tenant) refusalsForParts(b batch, todo map[eventstore.PersonID]successi
 	return next, marks, nil
 }
 
-// refusalHour is the tenant's keys with one for this hour's refusals, and without those that expired.
-func (t *tenant) refusalHour(b batch) (next *tenantKeys, hour uint64, err error) {
-	now := t.v.c.Now()
-	next, hour = t.own.clone(), hourOf(now)
-	if err := t.dropExpired(b, next, now); err != nil {
-		return nil, 0, err
+// refusalKeys is the tenant's keys without those of refusals that are over, for a change that will be committed with b.
+func (t *tenant) refusalKeys(b batch) (*tenantKeys, error) {
+	next := t.own.clone()
+	return next, t.dropExpired(b, next, t.v.c.Now())
+}
+
+// refusal is the key of a term, drawn when the term has none.
+func (k *tenantKeys) refusal(entropy io.Reader, n term) (secret.Bytes, error) {
+	if key, ok := k.refusals[n]; ok {
+		return key, nil
 	}
-	if _, ok := next.refusals[hour]; !ok {
-		if next.refusals[hour], err = secret.Random(t.v.entropy, keySize); err != nil {
-			return nil, 0, err
-		}
+	key, err := secret.Random(entropy, keySize)
+	if err == nil {
+		k.refusals[n] = key
 	}
-	return next, hour, nil
+	return key, err
 }

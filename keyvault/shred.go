@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
@@ -24,17 +25,18 @@ type shredQueue struct {
 
 type shredRequest struct {
 	persons []eventstore.PersonID
+	refuse  time.Time
 	done    bool // under turn
 	err     error
 }
 
 // Shred implements [eventstore.Keys]. It takes out whole linked sets: any member's id answers for the set that its fence fixed.
-func (v *Vault) Shred(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID) error {
+func (v *Vault) Shred(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID, o eventstore.ShredOptions) error {
 	t, err := v.tenant(tenant)
 	if err != nil {
 		return err
 	}
-	req := &shredRequest{persons: persons}
+	req := &shredRequest{persons: persons, refuse: o.RefuseUntil}
 	q := &t.shreds
 	q.mu.Lock()
 	q.waiting = append(q.waiting, req)
@@ -67,14 +69,20 @@ func (t *tenant) shredAll(ctx context.Context, all []*shredRequest) {
 		return
 	}
 	defer t.mu.Unlock()
-	gone := map[eventstore.PersonID]*record{}
+	gone := map[eventstore.PersonID]shredding{}
 	for _, r := range all {
 		set, err := t.toShred(r.persons)
 		if err != nil {
 			r.done, r.err = true, err
 			continue
 		}
-		maps.Copy(gone, set)
+		for id, rec := range set {
+			s := shredding{rec, r.refuse}
+			if was, twice := gone[id]; twice && was.refuse.After(s.refuse) {
+				s.refuse = was.refuse
+			}
+			gone[id] = s
+		}
 	}
 	if len(gone) > 0 {
 		if err := t.shred(ctx, gone); err != nil {
@@ -103,7 +111,7 @@ func (t *tenant) toShred(persons []eventstore.PersonID) (map[eventstore.PersonID
 }
 
 // shred takes out records and everything that leads to them; mu is held alone.
-func (t *tenant) shred(ctx context.Context, gone map[eventstore.PersonID]*record) error {
+func (t *tenant) shred(ctx context.Context, gone map[eventstore.PersonID]shredding) error {
 	b := t.v.batch()
 	defer b.Close()
 	edits := tree.Edits{Records: map[tree.PersonID][]byte{}, Handles: map[string]*tree.PersonID{}}
@@ -176,8 +184,8 @@ func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *ten
 	}
 	t.root.Wipe()
 	t.own.outbox.Wipe()
-	for hour, key := range t.own.refusals {
-		if _, kept := next.refusals[hour]; !kept {
+	for n, key := range t.own.refusals {
+		if _, kept := next.refusals[n]; !kept {
 			key.Wipe()
 		}
 	}

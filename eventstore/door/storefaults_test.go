@@ -241,7 +241,7 @@ func TestOutageOfTheStream(t *testing.T) {
 	if n, err := s.Announce(t.Context(), storetest.Tenant, eventstore.PersonEvent{Kind: eventstore.PersonErased, Persons: []eventstore.PersonID{p}}); err != nil || n != 3 {
 		t.Errorf("Announce in an outage: %d, %v", n, err)
 	}
-	if err := keys.Shred(t.Context(), storetest.Tenant, []eventstore.PersonID{p}); err != nil {
+	if err := keys.Shred(t.Context(), storetest.Tenant, []eventstore.PersonID{p}, eventstore.ShredOptions{}); err != nil {
 		t.Error(err)
 	}
 	log.Outage(false)

@@ -49,6 +49,7 @@ type tenant struct {
 	index   map[eventstore.Identity]*person
 	refused map[eventstore.Identity]time.Time
 	parts   map[part]limit
+	barred  map[eventstore.Identity]time.Time
 	control [32]byte
 	outbox  []eventstore.Owed
 	meta    map[eventstore.MetaTable]map[string][]byte
@@ -152,6 +153,7 @@ func (f *Fake) CreateTenant(ctx context.Context, id eventstore.TenantID) error {
 		index:   map[eventstore.Identity]*person{},
 		refused: map[eventstore.Identity]time.Time{},
 		parts:   map[part]limit{},
+		barred:  map[eventstore.Identity]time.Time{},
 		control: randomKey(),
 		meta:    map[eventstore.MetaTable]map[string][]byte{},
 	}

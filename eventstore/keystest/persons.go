@@ -49,7 +49,7 @@ func (f *Fake) Enter(ctx context.Context, tenant eventstore.TenantID, a eventsto
 	return out, nil
 }
 
-// refuse turns away what is fenced, and what is older than an erasure of its handle.
+// refuse turns away what is fenced, what is older than an erasure of its handle, and what is refused for longer.
 func (t *tenant) refuse(now time.Time, a eventstore.Arrival) error {
 	at := a.Time
 	if at.IsZero() {
@@ -62,7 +62,7 @@ func (t *tenant) refuse(now time.Time, a eventstore.Arrival) error {
 		if t.refusesPart(now, at, a, h) {
 			return eventstore.ErrErased
 		}
-		if erased, ok := t.refused[h]; ok && now.Sub(erased) < 24*time.Hour && at.Before(erased) {
+		if erased, ok := t.refused[h]; ok && now.Sub(erased) < eventstore.RefusedFor && at.Before(erased) || now.Before(t.barred[h]) {
 			return eventstore.ErrErased
 		}
 	}

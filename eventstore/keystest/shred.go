@@ -127,7 +127,7 @@ func (f *Fake) Unfence(ctx context.Context, tenant eventstore.TenantID, ids []ev
 }
 
 // Shred implements [eventstore.Keys].
-func (f *Fake) Shred(ctx context.Context, tenant eventstore.TenantID, ids []eventstore.PersonID) error {
+func (f *Fake) Shred(ctx context.Context, tenant eventstore.TenantID, ids []eventstore.PersonID, o eventstore.ShredOptions) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t, err := f.tenant(tenant)
@@ -140,13 +140,37 @@ func (f *Fake) Shred(ctx context.Context, tenant eventstore.TenantID, ids []even
 		}
 	}
 	now := f.Now()
+	until := o.RefuseUntil
+	if most := now.Add(eventstore.MaxRefusal); until.After(most) {
+		until = most
+	}
 	for _, id := range ids {
 		if p := t.persons[id]; !p.gone {
 			for _, h := range p.handles {
 				t.refused[h] = now
+				if until.After(t.barred[h]) {
+					t.barred[h] = until
+				}
 			}
 			t.remove(p)
 		}
 	}
 	return nil
+}
+
+// Admit implements [eventstore.Keys].
+func (f *Fake) Admit(ctx context.Context, tenant eventstore.TenantID, ids []eventstore.Identity) (n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, err := f.tenant(tenant)
+	if err != nil {
+		return 0, err
+	}
+	for _, h := range ids {
+		if f.Now().Before(t.barred[h]) {
+			n++
+		}
+		delete(t.barred, h)
+	}
+	return n, nil
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Vault) {
 		{"Parts", parts},
 		{"PartsEnd", partsEnd},
 		{"PartRefusal", partRefusal},
+		{"LongerRefusal", longerRefusal},
 		{"Control", control},
 		{"Count", count},
 		{"Meta", meta},

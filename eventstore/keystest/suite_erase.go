@@ -42,7 +42,7 @@ func (s *suite) erase(t *testing.T, p eventstore.PersonID) []eventstore.Member {
 	t.Helper()
 	members, err := s.Fence(t.Context(), tenantA, []eventstore.PersonID{p})
 	s.must(t, err)
-	s.must(t, s.Shred(t.Context(), tenantA, persons(members)))
+	s.must(t, s.Shred(t.Context(), tenantA, persons(members), eventstore.ShredOptions{}))
 	return members
 }
 
@@ -159,7 +159,7 @@ func fencing(t *testing.T, s *suite) {
 		t.Errorf("Open after Unfence: %q, %v", got, err)
 	}
 	g.Release()
-	want(t, "Shred without a fence", s.Shred(ctx, tenantA, []eventstore.PersonID{alice}), eventstore.ErrConflict)
+	want(t, "Shred without a fence", s.Shred(ctx, tenantA, []eventstore.PersonID{alice}, eventstore.ShredOptions{}), eventstore.ErrConflict)
 	_, err = s.Fence(ctx, tenantA, []eventstore.PersonID{{1}})
 	want(t, "Fence of nobody", err, eventstore.ErrNotFound)
 }
@@ -218,7 +218,7 @@ func deadGate(t *testing.T, s *suite) {
 		}
 	}
 	dead("behind a fence")
-	s.must(t, s.Shred(t.Context(), tenantA, persons(members)))
+	s.must(t, s.Shred(t.Context(), tenantA, persons(members), eventstore.ShredOptions{}))
 	dead("after the erasure")
 }
 
@@ -276,7 +276,7 @@ func shredding(t *testing.T, s *suite) {
 	if len(members) != 0 || err != nil {
 		t.Errorf("Fence of an erased person: %v, %v", members, err)
 	}
-	s.must(t, s.Shred(ctx, tenantA, []eventstore.PersonID{p}))
+	s.must(t, s.Shred(ctx, tenantA, []eventstore.PersonID{p}, eventstore.ShredOptions{}))
 	s.must(t, s.Unfence(ctx, tenantA, []eventstore.PersonID{p}))
 
 	g = s.gate(t, other)
@@ -298,13 +298,13 @@ func shredLinked(t *testing.T, s *suite) {
 	members, err := s.Fence(t.Context(), tenantA, []eventstore.PersonID{gone, visitor})
 	s.must(t, err)
 	same(t, "members", ascending(persons(members)...), ascending(alice, visitor))
-	s.must(t, s.Shred(t.Context(), tenantA, append(persons(members), gone)))
+	s.must(t, s.Shred(t.Context(), tenantA, append(persons(members), gone), eventstore.ShredOptions{}))
 	for _, p := range []eventstore.PersonID{alice, visitor} {
 		_, err := s.Gate(t.Context(), tenantA, p)
 		want(t, "Gate of a member", err, eventstore.ErrErased)
 	}
 	same(t, "a bystander", s.linked(t, bystander), []eventstore.PersonID{bystander})
-	want(t, "Shred of a bystander", s.Shred(t.Context(), tenantA, []eventstore.PersonID{bystander}), eventstore.ErrConflict)
+	want(t, "Shred of a bystander", s.Shred(t.Context(), tenantA, []eventstore.PersonID{bystander}, eventstore.ShredOptions{}), eventstore.ErrConflict)
 }
 
 func refusal(t *testing.T, s *suite) {
@@ -327,5 +327,57 @@ func refusal(t *testing.T, s *suite) {
 	}
 	if _, err := s.Resolve(ctx, tenantA, web("v")); !errors.Is(err, eventstore.ErrNotFound) {
 		t.Errorf("the other handle of the erased person: %v", err)
+	}
+}
+
+func longerRefusal(t *testing.T, s *suite) {
+	ctx := t.Context()
+	alice, bob := email("alice@example.com"), email("bob@example.com")
+	until := eventstore.ShredOptions{RefuseUntil: time.Now().Add(365 * 24 * time.Hour)}
+	shred := func(o eventstore.ShredOptions, p eventstore.PersonID) {
+		t.Helper()
+		members, err := s.Fence(ctx, tenantA, []eventstore.PersonID{p})
+		s.must(t, err)
+		s.must(t, s.Shred(ctx, tenantA, persons(members), o))
+	}
+	enter := func(id eventstore.Identity, also ...eventstore.Identity) error {
+		a := arrival(id, also...)
+		a.Time, a.Received = a.Time.Add(time.Minute), a.Received.Add(time.Minute)
+		e, err := s.Enter(ctx, tenantA, a, accept)
+		if err == nil {
+			e.Gate.Release()
+		}
+		return err
+	}
+	p, _ := s.enter(t, alice, web("v"))
+	q, _ := s.enter(t, bob)
+	shred(until, p)
+	shred(eventstore.ShredOptions{RefuseUntil: time.Now().Add(-time.Hour)}, q)
+	shred(until, q) // erased already: it asks for nothing
+	s.must(t, enter(bob))
+	n, err := s.Count(ctx, tenantA)
+	s.must(t, err)
+	want(t, "an event of now, of a handle refused for longer", enter(alice), eventstore.ErrErased)
+	want(t, "its other handle", enter(web("v")), eventstore.ErrErased)
+	want(t, "a stranger who names it", enter(web("new"), web("v")), eventstore.ErrErased)
+	want(t, "a person who names it", enter(bob, alice), eventstore.ErrErased)
+	if m, err := s.Count(ctx, tenantA); m != n || err != nil {
+		t.Errorf("%d persons, want %d: %v", m, n, err)
+	}
+	for _, lift := range []struct {
+		ids  []eventstore.Identity
+		want int
+	}{{nil, 0}, {[]eventstore.Identity{bob, web("nobody")}, 0}, {[]eventstore.Identity{web("v"), bob}, 1}, {[]eventstore.Identity{web("v")}, 0}} {
+		if n, err := s.Admit(ctx, tenantA, lift.ids); n != lift.want || err != nil {
+			t.Errorf("Admit of %d handles: %d, %v, want %d", len(lift.ids), n, err, lift.want)
+		}
+	}
+	s.must(t, enter(web("v")))
+	want(t, "the handle that was not admitted", enter(alice), eventstore.ErrErased)
+	for _, p := range []eventstore.Identity{web("v"), bob} { // without an option there is none
+		id, err := s.Resolve(ctx, tenantA, p)
+		s.must(t, err)
+		s.erase(t, id)
+		s.must(t, enter(p))
 	}
 }

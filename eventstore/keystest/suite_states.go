@@ -74,7 +74,7 @@ func changing(t *testing.T, s *suite) {
 	s.must(t, err)
 	_, err = s.Change(ctx, tenantA, other, "", restrict)
 	want(t, "Change of a fenced person", err, eventstore.ErrFenced)
-	s.must(t, s.Shred(ctx, tenantA, []eventstore.PersonID{other}))
+	s.must(t, s.Shred(ctx, tenantA, []eventstore.PersonID{other}, eventstore.ShredOptions{}))
 	_, err = s.Change(ctx, tenantA, other, "", restrict)
 	want(t, "Change of an erased person", err, eventstore.ErrErased)
 }

@@ -15,7 +15,8 @@ const ActErasureRefused eventstore.Act = "erasure-refused"
 // errWithdrawn tells a caller who joined an erasure that somebody else's attempt at it came to nothing.
 var errWithdrawn = errors.New("the erasure was withdrawn")
 
-// Erase erases a person's linked set and returns once it is shredded. Asked again, by whatever member, it gives the same answer. It goes on
+// Erase erases a person's linked set and returns once it is shredded. Asked again, by whatever member, it gives the same answer (what the later
+// request asks for beside the erasure, such as a longer refusal, comes too late). It goes on
 // when ctx ends after it has begun. Errors: ErrInvalid, ErrHold, ErrNotFound, ErrUnavailable; ErrErased for a person that the vault
 // says is erased and that no erasure here took.
 func (s *Service) Erase(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, r Request) (Erasure, error) {
@@ -80,6 +81,7 @@ func (s *Service) open(ctx context.Context, tenant eventstore.TenantID, p *page,
 	}
 	w := &run{lock: newLock(), request: r, row: row{Actor: actor, Led: persons(set), References: references(set), Erasure: Erasure{
 		ID: id.String(), Person: person, Persons: persons(set), Reason: r.Reason, Scope: r.Scope, Stages: map[Stage]time.Time{},
+		RefusedUntil: RefusedUntil(s.now(), r.RefuseFor),
 	}}}
 	p.add(w)
 	return w, Erasure{}, nil
@@ -297,7 +299,7 @@ func (s *Service) destroy(ctx context.Context, tenant eventstore.TenantID, _ *pa
 	if w.row.reached(Shredded) {
 		return nil
 	}
-	if err := s.c.Keys.Shred(ctx, tenant, w.row.Persons); err != nil {
+	if err := s.c.Keys.Shred(ctx, tenant, w.row.Persons, eventstore.ShredOptions{RefuseUntil: w.row.RefusedUntil}); err != nil {
 		return err
 	}
 	return s.reach(ctx, tenant, w, Shredded)

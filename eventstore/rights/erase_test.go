@@ -193,7 +193,7 @@ func TestEraseRefusals(t *testing.T) {
 	if _, err := s.Erase(ctx, tenant, dpo, w.c, asked); !errors.Is(err, eventstore.ErrFenced) {
 		t.Errorf("fenced elsewhere: %v", err)
 	}
-	w.must(w.keys.Shred(ctx, tenant, []eventstore.PersonID{w.c}))
+	w.must(w.keys.Shred(ctx, tenant, []eventstore.PersonID{w.c}, eventstore.ShredOptions{}))
 	if _, err := s.Erase(ctx, tenant, dpo, w.c, asked); !errors.Is(err, eventstore.ErrErased) {
 		t.Errorf("erased elsewhere: %v", err)
 	}

@@ -89,6 +89,8 @@ type Request struct {
 	Note   string            `json:"note,omitempty"`
 	Ticket string            `json:"ticket,omitempty"`
 	Scope  eventstore.Scope  `json:"scope"`
+	// RefuseFor asks that every event naming a handle of the person is refused for so long (0: not); at most [eventstore.MaxRefusal].
+	RefuseFor time.Duration `json:"refuse_for,omitempty"`
 }
 
 // Stage is a stage of an erasure.
@@ -116,6 +118,8 @@ type Erasure struct {
 	// RemovedMessages and LeftMessages count ciphertexts in the stream.
 	RemovedMessages uint64 `json:"removed_messages"`
 	LeftMessages    uint64 `json:"left_messages"`
+	// RefusedUntil is until when every event naming a handle of the person is refused, if that was asked for.
+	RefusedUntil time.Time `json:"refused_until,omitzero"`
 }
 
 // Preview is what an erasure would take. Handles are masked.
@@ -128,6 +132,8 @@ type Preview struct {
 	Channels []string              `json:"channels"`
 	Handles  []string              `json:"handles"`
 	Holds    int                   `json:"holds"`
+	// RefusedUntil is until when the handles would be refused, if that was asked for.
+	RefusedUntil time.Time `json:"refused_until,omitzero"`
 }
 
 // Person is what is known of a person and their linked set.

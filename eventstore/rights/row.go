@@ -133,6 +133,8 @@ func checkRequest(r Request) (Request, error) {
 			"a reason is one of person-request, consent-withdrawn, retention, court-order, other")
 	case !r.Scope.All():
 		return r, eventstore.Refuse(eventstore.KindInvalid, "scope", "the only scope is all")
+	case r.RefuseFor < 0 || r.RefuseFor > eventstore.MaxRefusal:
+		return r, errRefuseFor
 	case len(r.Note) > maxNote || !utf8.ValidString(r.Note):
 		return r, eventstore.Refuse(eventstore.KindInvalid, "note", "a note is UTF-8 of at most 4096 bytes")
 	case len(r.Ticket) > maxTicket || !utf8.ValidString(r.Ticket):

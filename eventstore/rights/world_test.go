@@ -99,8 +99,8 @@ func (k faultyKeys) Fence(ctx context.Context, t eventstore.TenantID, p []events
 	return m, nil
 }
 
-func (k faultyKeys) Shred(ctx context.Context, t eventstore.TenantID, p []eventstore.PersonID) error {
-	return k.f.write("shred", false, func() error { return k.Keys.Shred(ctx, t, p) })
+func (k faultyKeys) Shred(ctx context.Context, t eventstore.TenantID, p []eventstore.PersonID, o eventstore.ShredOptions) error {
+	return k.f.write("shred", false, func() error { return k.Keys.Shred(ctx, t, p, o) })
 }
 
 func (k faultyKeys) Linked(ctx context.Context, t eventstore.TenantID, p eventstore.PersonID) ([]eventstore.PersonRecord, error) {

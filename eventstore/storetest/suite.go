@@ -183,7 +183,7 @@ func (s *Suite) Erase(t *testing.T, p eventstore.PersonID) []eventstore.PersonID
 	for _, m := range members {
 		ids = append(ids, m.Person)
 	}
-	if err := s.Keys.Shred(t.Context(), Tenant, ids); err != nil {
+	if err := s.Keys.Shred(t.Context(), Tenant, ids, eventstore.ShredOptions{}); err != nil {
 		t.Fatalf("Shred: %v", err)
 	}
 	return ids

@@ -191,7 +191,7 @@ func erased(t *testing.T, s *Suite) {
 		t.Errorf("Replay behind a fence: %+v", got)
 	}
 
-	if err := s.Keys.Shred(t.Context(), Tenant, []eventstore.PersonID{r.Person}); err != nil {
+	if err := s.Keys.Shred(t.Context(), Tenant, []eventstore.PersonID{r.Person}, eventstore.ShredOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Texts(t, r.Person)

@@ -202,7 +202,7 @@ func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ ri
 	if _, err := f.vault.Fence(ctx, tenant, []eventstore.PersonID{person}); err != nil {
 		return rights.Erasure{}, err
 	}
-	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person})
+	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{})
 }
 
 func (f *fakeRights) Erasures(context.Context, eventstore.TenantID) ([]rights.Erasure, error) {

@@ -38,6 +38,8 @@ type eraseInput struct {
 		Ticket string            `json:"ticket,omitempty" maxLength:"256" doc:"Sealed; expires"`
 		Scope  eventstore.Scope  `json:"scope,omitempty" doc:"all (the default)"`
 		DryRun bool              `json:"dry_run,omitempty" doc:"Only say what would go"`
+		// RefuseFor is in days.
+		RefuseFor string `json:"refuse_for,omitempty" pattern:"^[0-9]{1,3}d$" maxLength:"4" doc:"Refuse every event that names a handle of the person for so many days (365d, at most 732d). Meanwhile, and until the end of that month, who holds the vault, its root register and the key-encryption key can test whether a handle they guess is refused"`
 	}
 }
 
@@ -121,16 +123,21 @@ func (a *API) erase(ctx context.Context, c *call, in *eraseInput) (*reply[eraseO
 	if err != nil {
 		return nil, err
 	}
+	refuseFor, err := rights.ParseRefuseFor(in.Body.RefuseFor)
+	if err != nil {
+		return nil, err
+	}
 	if in.Body.DryRun {
 		p, err := a.Rights.Preview(ctx, c.tenant, c.actor(), person)
 		if err != nil {
 			return nil, err
 		}
+		p.RefusedUntil = rights.RefusedUntil(a.now(), refuseFor)
 		return ok(eraseOutput{Preview: &p}), nil
 	}
 	// The caller who hangs up does not stop an erasure half way.
 	e, err := a.Rights.Erase(context.WithoutCancel(ctx), c.tenant, c.actor(), person,
-		rights.Request{Reason: in.Body.Reason, Note: in.Body.Note, Ticket: in.Body.Ticket, Scope: in.Body.Scope})
+		rights.Request{Reason: in.Body.Reason, Note: in.Body.Note, Ticket: in.Body.Ticket, Scope: in.Body.Scope, RefuseFor: refuseFor})
 	if err != nil {
 		return nil, err
 	}

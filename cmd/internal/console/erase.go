@@ -12,11 +12,12 @@ import (
 
 type eraseCmd struct {
 	who
-	Reason string `required:"" enum:"person-request,consent-withdrawn,retention,court-order,other" placeholder:"REASON" help:"${flag_reason}"`
-	Note   string `placeholder:"TEXT" help:"${flag_note}"`
-	Ticket string `placeholder:"T" help:"${flag_ticket}"`
-	Yes    bool   `help:"${flag_yes}"`
-	DryRun bool   `help:"${flag_dry_run}"`
+	Reason    string `required:"" enum:"person-request,consent-withdrawn,retention,court-order,other" placeholder:"REASON" help:"${flag_reason}"`
+	Note      string `placeholder:"TEXT" help:"${flag_note}"`
+	Ticket    string `placeholder:"T" help:"${flag_ticket}"`
+	RefuseFor string `placeholder:"365d" help:"${flag_refuse_for}"`
+	Yes       bool   `help:"${flag_yes}"`
+	DryRun    bool   `help:"${flag_dry_run}"`
 }
 
 // Run shows what would go, asks, and erases.
@@ -32,7 +33,7 @@ func (c eraseCmd) Run(e *env) error {
 	var seen struct {
 		Preview rights.Preview `json:"preview"`
 	}
-	err = a.call(e.ctx, "POST", path, nil, map[string]any{"reason": c.Reason, "dry_run": true}, &seen)
+	err = a.call(e.ctx, "POST", path, nil, c.with(map[string]any{"reason": c.Reason, "dry_run": true}), &seen)
 	again := errors.Is(err, eventstore.ErrErased) && !c.DryRun // there is nothing left to ask about: the same answer comes again
 	if err != nil && !again {
 		return err
@@ -56,7 +57,7 @@ func (c eraseCmd) Run(e *env) error {
 		}
 	}
 	var done rights.Erasure
-	request := map[string]any{"reason": c.Reason, "note": c.Note, "ticket": c.Ticket}
+	request := c.with(map[string]any{"reason": c.Reason, "note": c.Note, "ticket": c.Ticket})
 	if err := a.call(e.ctx, "POST", path, nil, request, &done); err != nil {
 		return err
 	}
@@ -71,6 +72,14 @@ func (c eraseCmd) Run(e *env) error {
 		e.note("%s", e.say("goes_on", done.ID))
 	}
 	return nil
+}
+
+// with adds to a request what is asked for beside the erasure.
+func (c eraseCmd) with(request map[string]any) map[string]any {
+	if c.RefuseFor != "" {
+		request["refuse_for"] = c.RefuseFor
+	}
+	return request
 }
 
 func (e *env) preview(w io.Writer, p rights.Preview) error {
@@ -98,6 +107,9 @@ func (e *env) preview(w io.Writer, p rights.Preview) error {
 		holds = fmt.Sprint(p.Holds)
 	}
 	t.add(e.say("holds"), e.or(holds))
+	if !p.RefusedUntil.IsZero() {
+		t.add(e.say("refused_until"), e.say("refused_note", when(p.RefusedUntil)))
+	}
 	return t.print(w, "  ")
 }
 

@@ -89,6 +89,9 @@ func (e *env) erasure(x rights.Erasure) error {
 	if x.Reason != "" {
 		t.add(e.say("reason"), e.code("reason_", string(x.Reason)))
 	}
+	if !x.RefusedUntil.IsZero() {
+		t.add(e.say("refused_until"), when(x.RefusedUntil))
+	}
 	if x.RemovedMessages+x.LeftMessages > 0 {
 		t.add(e.say("messages"), e.say("removed_left", x.RemovedMessages, x.LeftMessages))
 	}

@@ -110,8 +110,11 @@ var helpOfPerson = map[string]phrase{
 	"flag_reason": {
 		"Why: person-request, consent-withdrawn, retention, court-order or other.",
 		"Pourquoi : person-request (demande de la personne), consent-withdrawn (consentement retiré), retention (durée de conservation), court-order (décision de justice) ou other (autre)."},
-	"flag_note":    {"A note for the record. It is sealed, and expires.", "Une note pour le dossier. Elle est scellée, et expire."},
-	"flag_ticket":  {"Number of the request in your own system. It is sealed, and expires.", "Numéro de la demande dans votre propre outil. Il est scellé, et expire."},
+	"flag_note":   {"A note for the record. It is sealed, and expires.", "Une note pour le dossier. Elle est scellée, et expire."},
+	"flag_ticket": {"Number of the request in your own system. It is sealed, and expires.", "Numéro de la demande dans votre propre outil. Il est scellé, et expire."},
+	"flag_refuse_for": {
+		"Also refuse, for so many days (at most 732d), every event that names a handle of this person. Only when they ask for it: meanwhile someone who holds the vault, its roots and the key-encryption key can test whether a handle they guess is refused.",
+		"Refuser aussi, pendant ce nombre de jours (732d au plus), tout événement qui nomme un identifiant de cette personne. Seulement à sa demande : pendant ce temps, qui détient le coffre, ses racines et la clé maîtresse peut vérifier si un identifiant deviné est refusé."},
 	"flag_yes":     {"Do not ask.", "Ne pas demander confirmation."},
 	"flag_dry_run": {"Only show what would go.", "Montrer seulement ce qui disparaîtrait."},
 

@@ -133,7 +133,7 @@ func erase(t *rapid.T, ctx context.Context, keys *keystest.Fake, store *eventsto
 	if _, err := store.Announce(ctx, shop, e); err != nil {
 		t.Fatal(err)
 	}
-	if err := keys.Shred(ctx, shop, e.Persons); err != nil {
+	if err := keys.Shred(ctx, shop, e.Persons, eventstore.ShredOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

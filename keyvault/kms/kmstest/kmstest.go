@@ -173,7 +173,7 @@ func outage(t *testing.T, s Service) {
 		if _, err := v.Fence(t.Context(), tenant, []eventstore.PersonID{person}); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.Shred(t.Context(), tenant, []eventstore.PersonID{person}); err != nil {
+		if err := v.Shred(t.Context(), tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{}); err != nil {
 			t.Fatalf("mode %d: shredding: %v", mode, err)
 		}
 		if _, err := v.Gate(t.Context(), tenant, person); !errors.Is(err, eventstore.ErrErased) {
