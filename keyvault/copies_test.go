@@ -67,7 +67,7 @@ func (c *copied) open(fs vfs.FS, create, lost bool, dirs ...string) *keyvault.Va
 func (c *copied) erase(v *keyvault.Vault) {
 	c.Helper()
 	_, err := v.Fence(c.Context(), crashTenant, []eventstore.PersonID{c.goes})
-	if err := errors.Join(err, v.Shred(c.Context(), crashTenant, []eventstore.PersonID{c.goes}), v.Close()); err != nil {
+	if err := errors.Join(err, v.Shred(c.Context(), crashTenant, []eventstore.PersonID{c.goes}, eventstore.ShredOptions{}), v.Close()); err != nil {
 		c.Fatal(err)
 	}
 }
@@ -298,7 +298,7 @@ func TestCopyFails(t *testing.T) {
 	broken.Store(true)
 	_, err := v.Fence(t.Context(), crashTenant, []eventstore.PersonID{c.goes})
 	c.no(err)
-	if err := v.Shred(t.Context(), crashTenant, []eventstore.PersonID{c.goes}); !errors.Is(err, eventstore.ErrUnavailable) {
+	if err := v.Shred(t.Context(), crashTenant, []eventstore.PersonID{c.goes}, eventstore.ShredOptions{}); !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Errorf("an erasure without one copy: %v", err)
 	}
 	if err := opens(t.Context(), v, web("stays"), c.stays, c.sealed); err != nil {
@@ -308,7 +308,7 @@ func TestCopyFails(t *testing.T) {
 		t.Errorf("a first contact without one copy: %v", err)
 	}
 	broken.Store(false)
-	c.no(v.Shred(t.Context(), crashTenant, []eventstore.PersonID{c.goes}))
+	c.no(v.Shred(t.Context(), crashTenant, []eventstore.PersonID{c.goes}, eventstore.ShredOptions{}))
 	c.fine(v, "written again")
 }
 
