@@ -13,6 +13,7 @@
 //
 //	0x01                     version(1) ‖ vault id(16)
 //	0x02 ‖ tenant name       version(1) ‖ state(1: 1 creating, 2 live, 3 erasing, 4 erased) ‖ T
+//	0x03                     a restore into this database is not finished. Empty
 //	0x10 ‖ T ‖ 'R' 'N' 'B'   the key tree
 //	0x10 ‖ T ‖ 'X' ‖ person  tombstone: the person was erased. Empty
 //	0x10 ‖ T ‖ 'F' ‖ person  fence: an erasure of the person is under way. Empty
@@ -21,6 +22,7 @@
 //	0x10 ‖ T ‖ 'S' ‖ person  successor: a record without handles, state and linked persons, sealed under the outbox key
 //	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes
 //	0x10 ‖ T ‖ 'C'           number of persons, a Pebble merge of signed varints
+//	0x10 ‖ T ‖ 'L'           restored: when the backup was made, unix milliseconds (8)
 //
 // A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A tenant's
 // own keys stand in its root node:
@@ -80,6 +82,13 @@
 // A change of who is linked with whom, or of a linked set's state, is one batch with the person events that it owes to the stream.
 //
 // A first contact is applied under its locks and synced behind them. Until it is synced nobody is given a gate of that person.
+//
+// # Snapshot and restore
+//
+// [Vault.Snapshot] holds all rows and root keys of one moment; [Restore] makes of them a vault of the same id under a new register. There everybody enters a new
+// tree, and the rows beside it are sealed anew, so that the old root keys open nothing of it. The control key and the keys of hashes stay (a person event on
+// the stream is sealed under the one; what the others named cannot be named anew), as do the data keys and secrets in the records, whose events stand
+// elsewhere. A person whom a restored vault does not know answers ErrKeyLost, which is an ErrNotFound too.
 //
 // # Not guaranteed
 //

@@ -57,6 +57,23 @@ func (v *Vault) openKey() (key secret.Bytes, err error) {
 	return register.NewKey()
 }
 
+// newKey draws a register key for a vault whose id is known, and finds the key-encryption key; a local one is made if it is missing.
+func (v *Vault) newKey() (key secret.Bytes, err error) {
+	uri, err := v.kekURI()
+	if err != nil {
+		return key, err
+	}
+	if v.c.KEK == "" {
+		if err := (register.FileKMS{FS: v.c.FS}).Create(uri[len(register.FileScheme):]); err != nil {
+			return key, fmt.Errorf("vault: %w", err)
+		}
+	}
+	if v.kek, err = register.KEK(v.c.FS, uri, v.c.KMS...); err != nil {
+		return key, fromRegister(err)
+	}
+	return register.NewKey()
+}
+
 // hasKey says whether a wrapped register key is there.
 func (v *Vault) hasKey() bool {
 	return slices.ContainsFunc(v.c.rootDirs(), func(dir string) bool {

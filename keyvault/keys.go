@@ -66,6 +66,17 @@ func decodeTenantKeys(s secret.Bytes) (*tenantKeys, error) {
 	return k, nil
 }
 
+// copy is one with memory of its own.
+func (k *tenantKeys) copy() *tenantKeys {
+	b := k.encode()
+	defer b.Wipe()
+	c, err := decodeTenantKeys(b)
+	if err != nil {
+		panic("vault: a tenant's keys do not read as they are written")
+	}
+	return c
+}
+
 // clone is a copy whose list of refusals can be changed.
 func (k *tenantKeys) clone() *tenantKeys {
 	c := *k

@@ -82,6 +82,9 @@ func (t *tenant) missing(id eventstore.PersonID) error {
 	if erased {
 		return eventstore.ErrErased
 	}
+	if !t.restored.IsZero() {
+		return errLost
+	}
 	return eventstore.ErrNotFound
 }
 

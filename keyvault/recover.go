@@ -241,5 +241,8 @@ func (t *tenant) loadSmall() error {
 	if err != nil {
 		return err
 	}
+	if err := t.loadRestored(); err != nil {
+		return err
+	}
 	return t.loadRefusals()
 }

@@ -137,18 +137,23 @@ func (v *Vault) apply(b batch) error {
 // syncWait waits until an applied batch, and with it everything before it in the log, is synced.
 func (v *Vault) syncWait(b batch) error { return v.attempt(b.SyncWait) }
 
-// attempt stops the vault when a write fails.
-func (v *Vault) attempt(write func() error) (err error) {
+// givenUp makes an error of what Pebble gives up with.
+func givenUp(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			f, ok := r.(fatal)
 			if !ok {
 				panic(r)
 			}
-			err = v.fail(f)
+			err = f
 		}
 	}()
-	if err := write(); err != nil {
+	return do()
+}
+
+// attempt stops the vault when a write fails.
+func (v *Vault) attempt(write func() error) error {
+	if err := givenUp(write); err != nil {
 		return v.fail(err)
 	}
 	return nil

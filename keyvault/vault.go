@@ -56,9 +56,10 @@ const (
 
 // Row kinds above those of a tenant.
 const (
-	rowHeader byte = 0x01
-	rowName   byte = 0x02
-	rowTenant byte = 0x10
+	rowHeader    byte = 0x01
+	rowName      byte = 0x02
+	rowRestoring byte = 0x03
+	rowTenant    byte = 0x10
 )
 
 // Vault implements [eventstore.Keys] and [eventstore.Meta]. See the package comment.
@@ -76,7 +77,9 @@ type Vault struct {
 	stopped atomic.Pointer[error]
 	// syncing counts first contacts that wait for their sync without a lock.
 	syncing sync.WaitGroup
-	rotated atomic.Bool // its key-encryption key
+	// snapshots counts those that are not closed.
+	snapshots sync.WaitGroup
+	rotated   atomic.Bool // its key-encryption key
 
 	mu      sync.RWMutex // tenants; creating and erasing one holds it
 	tenants map[eventstore.TenantID]*tenant
@@ -97,17 +100,7 @@ func Open(ctx context.Context, c Config) (_ *Vault, err error) {
 		return nil, errors.New("vault: a directory, a directory for the roots and a key-encryption key are needed")
 	}
 	v := &Vault{c: c, fs: c.FS, entropy: c.Entropy, tenants: map[eventstore.TenantID]*tenant{}, done: make(chan struct{})}
-	if v.fs == nil {
-		v.fs = vfs.Default
-	}
-	if v.entropy == nil {
-		v.entropy = rand.Reader
-	} else {
-		v.entropy = &lockedReader{r: v.entropy}
-	}
-	if v.c.Now == nil {
-		v.c.Now = time.Now
-	}
+	v.defaults()
 	v.gates = newGates(cmp.Or(max(0, c.CacheSize), defaultCacheSize))
 	defer func() {
 		if err != nil {
@@ -121,6 +114,21 @@ func Open(ctx context.Context, c Config) (_ *Vault, err error) {
 	v.end = end
 	go v.run(run)
 	return v, nil
+}
+
+// defaults fills in what the configuration leaves out.
+func (v *Vault) defaults() {
+	if v.fs == nil {
+		v.fs = vfs.Default
+	}
+	if v.entropy == nil {
+		v.entropy = rand.Reader
+	} else {
+		v.entropy = &lockedReader{r: v.entropy}
+	}
+	if v.c.Now == nil {
+		v.c.Now = time.Now
+	}
 }
 
 // lockedReader lets many goroutines draw from one reader.
@@ -248,7 +256,11 @@ func (v *Vault) openOrBegin() error {
 	return v.openDB(lock)
 }
 
-func (v *Vault) openDB(lock *pebble.Lock) (err error) {
+func (v *Vault) openDB(lock *pebble.Lock) error {
+	return givenUp(func() error { return v.openPebble(lock) })
+}
+
+func (v *Vault) openPebble(lock *pebble.Lock) (err error) {
 	v.db, err = pebble.Open(v.c.Dir, &pebble.Options{
 		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
 		ErrorIfNotExists: !v.c.Create, MemTableSize: 32 << 20,
@@ -264,6 +276,11 @@ func (v *Vault) openDB(lock *pebble.Lock) (err error) {
 
 // openHeader compares the database with the register's vault id. fresh says that the database is new.
 func (v *Vault) openHeader() (fresh bool, err error) {
+	if b, err := (rows{v.db}).Get([]byte{rowRestoring}); err != nil {
+		return false, err
+	} else if b != nil {
+		return false, ErrUnfinished
+	}
 	b, err := rows{v.db}.Get([]byte{rowHeader})
 	switch {
 	case err != nil:
@@ -374,6 +391,7 @@ func (v *Vault) Close() error {
 		defer t.mu.Unlock()
 	}
 	v.syncing.Wait()
+	v.snapshots.Wait()
 	failed := v.lastRoots()
 	closed := error(errClosed)
 	v.stopped.CompareAndSwap(nil, &closed)
