@@ -70,7 +70,7 @@ type Recorded struct {
 // It must be called once for each tenant before anything else.
 func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
 	err := s.c.Log.Open(ctx, tenant, s.c.Keys.Vault(), create, func(ctx context.Context, m Stored) (Row, error) {
-		return s.belongs(ctx, tenant, m)
+		return s.Belongs(ctx, tenant, m)
 	})
 	if err != nil {
 		return err
@@ -78,9 +78,10 @@ func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
 	return s.sendOwed(ctx, tenant)
 }
 
-// belongs accepts what this vault sealed, and gives the idempotency row that it was sent under, so that a retry finds it. What the vault can
-// no longer open, because its person or their part of it is being or was erased or because its month is over, it knows to be its own; that has no row.
-func (s *Store) belongs(ctx context.Context, tenant TenantID, m Stored) (Row, error) {
+// Belongs accepts what this vault sealed, and gives the idempotency row that it was sent under, so that a retry finds it. What the vault can
+// no longer open, because its person or their part of it is being or was erased or because its month is over, it knows to be its own; that has no
+// row. ErrDamaged for what does not open. It uses the Keys only, and whoever looks through or makes anew a log that is not open can ask it.
+func (s *Store) Belongs(ctx context.Context, tenant TenantID, m Stored) (Row, error) {
 	if m.Person.IsZero() {
 		_, err := s.openChange(ctx, tenant, m)
 		return Row{}, err

@@ -49,6 +49,11 @@
 //	   under the row that its caller sent, so that a retry settles what was uncertain
 //	7. messages that were to be removed and are there again are removed again; what is still there below the floor is purged in the background
 //
+// # A lost log/
+//
+// [Rebuild] makes log/ anew from the stored streams, [Import] makes a stream from a backup under the same sequences. What they cannot know (what was
+// acknowledged and is not stored) is said there.
+//
 // # Not guaranteed
 //
 //   - A bit that flips in the server's files while it is stopped in good order is not noticed at the start: the server trusts its summary and passes

@@ -17,10 +17,7 @@ func (s *Streams) EraseTenant(ctx context.Context, tenant eventstore.TenantID) e
 	}
 	s.opening.Lock()
 	defer s.opening.Unlock()
-	all := []spec{convSpec(tenant)}
-	for _, r := range recordStreams {
-		all = append(all, spec{tenant, string(r)})
-	}
+	all := specs(tenant)
 	for _, sp := range all {
 		m, err := s.index.mark(sp)
 		if err != nil {

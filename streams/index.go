@@ -24,10 +24,13 @@ const indexVersion = 1
 //	'v'                                    → version (1)
 //	's' len(tenant) tenant kind            → mark: what is known of a stream
 //	'r' len(tenant) tenant row (24)        → sequence (8), key month (2)
+//	'b'                                    → nothing: it stands while the index is made anew
 const (
 	keyVersion = 'v'
 	keyStream  = 's'
 	keyRow     = 'r'
+
+	keyBuilding = 'b'
 )
 
 type row = [8 + eventstore.MarkSize]byte

@@ -89,7 +89,8 @@ func (w *writer) start(ctx context.Context, vault eventstore.VaultID, create boo
 		return w.resume(ctx, st, accept)
 	case stateNone:
 		if exists {
-			return damaged("log/ knows nothing of the stream %s, which holds messages up to %d: log/ is missing or of another data directory",
+			return damaged("log/ knows nothing of the stream %s, which holds messages up to %d: log/ is missing or of another data directory. "+
+				"Bring it back, or have it made anew by `oubli log rebuild`",
 				w.spec.stream(), st.last)
 		}
 	case stateCreating:

@@ -97,8 +97,24 @@ var (
 	_ eventstore.Records = (*Streams)(nil)
 )
 
-// Open opens log/ and takes its lock. ErrInUse if another process has it; ErrNewerVersion; ErrDamaged.
+// Open opens log/ and takes its lock. ErrInUse if another process has it; ErrNewerVersion; ErrDamaged, also if a [Rebuild] was cut off.
 func Open(ctx context.Context, c Config) (*Streams, error) {
+	s, err := open(c)
+	if err != nil {
+		return nil, err
+	}
+	building, err := s.index.building()
+	if err == nil && building {
+		err = errBuilding
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open opens log/, whatever state it is in.
+func open(c Config) (*Streams, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
@@ -163,6 +179,9 @@ func (s *Streams) Close() error {
 	}
 	return errors.Join(append(errs, s.index.close(), s.lock.Close())...)
 }
+
+// remote is a stream as the server has it.
+func (s *Streams) remote(sp spec) remote { return remote{s.js, s.c.Reads, sp} }
 
 var errClosed = eventstore.Refuse(eventstore.KindUnavailable, "", "the log is closed")
 

@@ -119,7 +119,7 @@ type writer struct {
 
 func newWriter(s *Streams, sp spec) (*writer, error) {
 	w := &writer{
-		s: s, spec: sp, remote: remote{s.js, s.c.Reads, sp},
+		s: s, spec: sp, remote: s.remote(sp),
 		queue: make(chan *item, queueSize), commands: make(chan func()),
 		stop: make(chan struct{}), done: make(chan struct{}),
 		removing: make(chan struct{}, 1), doomed: map[uint64]struct{}{},
