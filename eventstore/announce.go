@@ -11,7 +11,7 @@ import (
 // Announce appends a person event to the tenant's stream and returns its sequence once it is journalled. What the vault owes goes first, so
 // that an erasure's event stands behind the links it undoes.
 func (s *Store) Announce(ctx context.Context, tenant TenantID, e PersonEvent) (uint64, error) {
-	if err := s.sendOwed(ctx, tenant); err != nil {
+	if err := s.SendOwed(ctx, tenant); err != nil {
 		return 0, err
 	}
 	id, err := s.newEventID(s.c.Now())
@@ -39,8 +39,8 @@ func (s *Store) announce(ctx context.Context, tenant TenantID, id EventID, e Per
 	return at.Sequence, err
 }
 
-// sendOwed appends the person events that the vault owes to the stream, oldest first. After a crash one may be sent twice; it keeps its id.
-func (s *Store) sendOwed(ctx context.Context, tenant TenantID) error {
+// SendOwed appends the person events that the vault owes to the stream, oldest first. After a crash one may be sent twice; it keeps its id.
+func (s *Store) SendOwed(ctx context.Context, tenant TenantID) error {
 	lock, _ := s.outboxes.LoadOrStore(tenant, new(sync.Mutex))
 	lock.(*sync.Mutex).Lock()
 	defer lock.(*sync.Mutex).Unlock()

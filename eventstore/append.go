@@ -181,7 +181,7 @@ func (f *flight) land() {
 	if f.entered.Linked {
 		ctx, cancel := context.WithTimeout(context.Background(), gateHold)
 		defer cancel()
-		_ = f.s.sendOwed(ctx, f.caller.Tenant)
+		_ = f.s.SendOwed(ctx, f.caller.Tenant)
 	}
 }
 

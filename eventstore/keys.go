@@ -279,4 +279,6 @@ const (
 	TableErased   MetaTable = "erased"
 	TableRequests MetaTable = "requests"
 	TableImports  MetaTable = "imports"
+	// TableStates holds changes of states that are under way.
+	TableStates MetaTable = "states"
 )

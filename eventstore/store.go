@@ -75,7 +75,7 @@ func (s *Store) Open(ctx context.Context, tenant TenantID, create bool) error {
 	if err != nil {
 		return err
 	}
-	return s.sendOwed(ctx, tenant)
+	return s.SendOwed(ctx, tenant)
 }
 
 // Belongs accepts what this vault sealed, and gives the idempotency row that it was sent under, so that a retry finds it. What the vault can

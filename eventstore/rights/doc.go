@@ -28,8 +28,24 @@
 // withdrawing itself fails) the intent stays, and asking again, Run or Resume completes it, as they do whatever fails later. A legal hold
 // that begins between 1 and 4 withdraws it too, and the ledger is told by an entry [ActErasureRefused].
 //
+// # Changing a state
+//
+// [Service.Set] restricts, objects, holds and ends each of them, always for the whole linked set:
+//
+//	1  intent   row in TableStates: who, what, who asked
+//	2  entered  ledger entry with all references
+//	3  changed  Keys.Change: the state, and the person event that it owes to the stream, in one batch
+//	4  done     the intent goes, and the stream is told
+//
+// An error before 2 is done withdraws the intent; whatever fails later is completed by asking again, by Run or by Resume. Changes of one tenant are made one
+// after the other, and what is under way for a person is finished before the next change begins: the last that was asked for stands.
+//
+// A restriction withholds the events from readers, stops appends and takes the person out of the open figures; an objection does the last alone; a hold
+// stops erasure and retention.
+//
 // # Guaranteed
 //
+//   - When Set returns without error the change is durable, for every member of the set.
 //   - When Erase returns without error, the whole linked set is shredded.
 //   - All calls for members of one linked set answer one erasure, for ever the same.
 //   - An outage is never reported as an erasure: ErrErased comes from the vault alone.
@@ -37,7 +53,8 @@
 //
 // # Not guaranteed
 //
-//   - The ledger may hold two entries for one erasure, after a crash or a failed write.
+//   - The ledger may hold two entries for one erasure or change, after a crash or a failed write.
+//   - A state that a link spreads to who joins a set has no entry that names the joined record, until the next act on the set.
 //   - Rows of [eventstore.Meta] are sealed but not shredded: an expired note is deleted, and an old copy of the vault keeps it.
 //   - Two erasures that both began before their persons were linked stay two, and both complete; each person leads to one of them, always the same.
 //   - No certificate yet.

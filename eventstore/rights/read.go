@@ -40,8 +40,12 @@ func restricted(set []eventstore.PersonRecord) bool {
 	return slices.ContainsFunc(set, func(r eventstore.PersonRecord) bool { return r.State.Restricted })
 }
 
-// enterSet finds a linked set and makes the ledger entry of an act on it. ErrKeyLost beside the errors of [eventstore.Keys.Gate].
-func (s *Service) enterSet(ctx context.Context, tenant eventstore.TenantID, actor Actor, act eventstore.Act, person eventstore.PersonID, may func([]eventstore.PersonRecord) error) ([]eventstore.PersonRecord, error) {
+func objected(set []eventstore.PersonRecord) bool {
+	return slices.ContainsFunc(set, func(r eventstore.PersonRecord) bool { return r.State.Objected })
+}
+
+// linked finds a linked set. ErrKeyLost beside the errors of [eventstore.Keys.Gate].
+func (s *Service) linked(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID) ([]eventstore.PersonRecord, error) {
 	set, err := s.c.Keys.Linked(ctx, tenant, person)
 	if errors.Is(err, eventstore.ErrNotFound) {
 		// Messages of a person that the vault never knew: it was restored from an older backup.
@@ -51,6 +55,12 @@ func (s *Service) enterSet(ctx context.Context, tenant eventstore.TenantID, acto
 			err = counting
 		}
 	}
+	return set, err
+}
+
+// enterSet finds a linked set and makes the ledger entry of an act on it. ErrKeyLost beside the errors of [eventstore.Keys.Gate].
+func (s *Service) enterSet(ctx context.Context, tenant eventstore.TenantID, actor Actor, act eventstore.Act, person eventstore.PersonID, may func([]eventstore.PersonRecord) error) ([]eventstore.PersonRecord, error) {
+	set, err := s.linked(ctx, tenant, person)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +134,8 @@ func (s *Service) describe(ctx context.Context, tenant eventstore.TenantID, pers
 // summary is what the vault says of a set.
 func summary(person eventstore.PersonID, set []eventstore.PersonRecord) Person {
 	p := Person{Person: person, Persons: persons(set), Identities: []eventstore.Identity{}, State: state(set)}
+	p.Restricted, p.Hold = restricted(set), holds(set) > 0
+	p.Objected = objected(set)
 	for _, r := range set {
 		p.Identities = append(p.Identities, r.Identities...)
 		p.Ambiguous = append(p.Ambiguous, r.Ambiguous...)
@@ -153,7 +165,7 @@ func state(set []eventstore.PersonRecord) string {
 		return StateRestricted
 	case holds(set) > 0:
 		return StateHeld
-	case slices.ContainsFunc(set, func(r eventstore.PersonRecord) bool { return r.State.Objected }):
+	case objected(set):
 		return StateObjected
 	}
 	return StateActive

@@ -33,6 +33,7 @@ type Config struct {
 // events is what the machine needs of [eventstore.Store].
 type events interface {
 	Announce(ctx context.Context, tenant eventstore.TenantID, e eventstore.PersonEvent) (uint64, error)
+	SendOwed(ctx context.Context, tenant eventstore.TenantID) error
 	Changes(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID) ([]uint64, error)
 	Read(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error]
 }
@@ -44,6 +45,7 @@ type Service struct {
 	entropy io.Reader // nil: crypto/rand
 	wake    chan struct{}
 	book    book
+	states  stateBook
 }
 
 // New makes the service. Call [Service.Resume] for each tenant before serving, and [Service.Run] to let erasures complete in the background.
@@ -143,9 +145,13 @@ type Person struct {
 	Identities []eventstore.Identity `json:"identities"`
 	Ambiguous  []eventstore.Identity `json:"ambiguous,omitempty"`
 	// State is one of the states below.
-	State   string    `json:"state"`
-	Created time.Time `json:"created"`
-	Events  uint64    `json:"events"`
+	State string `json:"state"`
+	// Restricted, Objected and Hold say each of the states by itself.
+	Restricted bool      `json:"restricted"`
+	Objected   bool      `json:"objected"`
+	Hold       bool      `json:"hold"`
+	Created    time.Time `json:"created"`
+	Events     uint64    `json:"events"`
 	// Consents holds the last answer per purpose; where members of the set differ, the refusal.
 	Consents map[string]bool `json:"consents,omitempty"`
 }

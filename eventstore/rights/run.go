@@ -16,7 +16,7 @@ func (s *Service) Resume(ctx context.Context, tenant eventstore.TenantID) error 
 	if err != nil {
 		return err
 	}
-	var failed []error
+	failed := []error{s.resumeStates(ctx, tenant)}
 	for _, w := range p.pending() {
 		if err := s.settle(ctx, tenant, p, w); err != nil {
 			failed = append(failed, fmt.Errorf("resuming erasure %s: %w", w.row.ID, err))
@@ -71,6 +71,11 @@ func (s *Service) pass(ctx context.Context) {
 	if err != nil {
 		s.c.Logger.Warn("erasures wait: the tenants cannot be listed", "error", err)
 		return
+	}
+	for _, tenant := range tenants {
+		if err := s.resumeStates(ctx, tenant); err != nil && ctx.Err() == nil {
+			s.c.Logger.Warn("a change of state waits", "tenant", tenant, "error", err)
+		}
 	}
 	for _, step := range []func(context.Context, eventstore.TenantID, *page, *run) error{s.settle, s.project, s.remove} {
 		for _, tenant := range tenants {

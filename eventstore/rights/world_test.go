@@ -103,6 +103,14 @@ func (k faultyKeys) Shred(ctx context.Context, t eventstore.TenantID, p []events
 	return k.f.write("shred", false, func() error { return k.Keys.Shred(ctx, t, p, o) })
 }
 
+func (k faultyKeys) Change(ctx context.Context, t eventstore.TenantID, p eventstore.PersonID, kind eventstore.PersonEventKind, update func(eventstore.State) eventstore.State) (set []eventstore.PersonRecord, err error) {
+	failed := k.f.write("change", false, func() error { set, err = k.Keys.Change(ctx, t, p, kind, update); return err })
+	if failed != nil {
+		return nil, failed
+	}
+	return set, nil
+}
+
 func (k faultyKeys) Linked(ctx context.Context, t eventstore.TenantID, p eventstore.PersonID) ([]eventstore.PersonRecord, error) {
 	if err := k.f.read(); err != nil {
 		return nil, err
@@ -184,11 +192,18 @@ type stream struct {
 }
 
 func (s *stream) Announce(ctx context.Context, t eventstore.TenantID, e eventstore.PersonEvent) (n uint64, err error) {
+	if err := s.SendOwed(ctx, t); err != nil {
+		return 0, err
+	}
+	return s.announce(ctx, t, "announce", e)
+}
+
+func (s *stream) announce(ctx context.Context, t eventstore.TenantID, name string, e eventstore.PersonEvent) (n uint64, err error) {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return 0, err
 	}
-	err = s.f.write("announce", false, func() error {
+	err = s.f.write(name, false, func() error {
 		ticket, err := s.log.Submit(ctx, t, eventstore.Message{Envelope: envelope.Envelope{Month: envelope.ControlMonth, Ciphertext: b}, Journalled: true})
 		if err != nil {
 			return err
@@ -198,6 +213,37 @@ func (s *stream) Announce(ctx context.Context, t eventstore.TenantID, e eventsto
 		return err
 	})
 	return n, err
+}
+
+func (s *stream) SendOwed(ctx context.Context, t eventstore.TenantID) error {
+	owed, err := s.keys.Outbox(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, o := range owed {
+		if _, err := s.announce(ctx, t, "owed", o.Event); err != nil {
+			return err
+		}
+		if err := s.f.write("sent", false, func() error { return s.keys.Sent(ctx, t, o.ID) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told lists the kinds of the person events on the stream that name a person, each once where it repeats the one before.
+func (w *world) told(person eventstore.PersonID) (out []eventstore.PersonEventKind) {
+	for m, err := range w.log.Replay(context.Background(), tenant, 0) {
+		w.must(err)
+		var e eventstore.PersonEvent
+		if !m.Person.IsZero() || json.Unmarshal(m.Envelope.Ciphertext, &e) != nil || !slices.Contains(e.Persons, person) {
+			continue
+		}
+		if len(out) == 0 || out[len(out)-1] != e.Kind {
+			out = append(out, e.Kind)
+		}
+	}
+	return out
 }
 
 func (s *stream) Changes(ctx context.Context, t eventstore.TenantID, persons []eventstore.PersonID) (out []uint64, err error) {
