@@ -31,6 +31,8 @@ const (
 	ActLinked          Act = "person-linked"
 	ActVaultChecked    Act = "vault-status-read"
 	ActKEKRotated      Act = "kek-rotated"
+	// ActRootsLost is the operator's decision that a copy of the root register is gone for good.
+	ActRootsLost Act = "roots-copy-lost"
 
 	ActRestricted   Act = "person-restricted"
 	ActUnrestricted Act = "person-unrestricted"

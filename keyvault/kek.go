@@ -2,15 +2,21 @@ package keyvault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
+
+// ErrNoKEK: the file of a local key-encryption key is missing.
+var ErrNoKEK = errors.New("the file of the key-encryption key is missing")
 
 // kekURI is where the key-encryption key is.
 func (v *Vault) kekURI() (string, error) {
@@ -38,7 +44,9 @@ func (v *Vault) openKey() (key secret.Bytes, err error) {
 			return key, fmt.Errorf("vault: %w", err)
 		}
 	}
-	if v.kek, err = register.KEK(v.c.FS, uri, v.c.KMS...); err != nil {
+	if v.kek, err = register.KEK(v.c.FS, uri, v.c.KMS...); errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(uri, register.FileScheme) {
+		return key, fmt.Errorf("vault: %w: %w", ErrNoKEK, err)
+	} else if err != nil {
 		return key, fromRegister(err)
 	}
 	id, key, found, err := register.LoadKeys(v.fs, v.c.rootDirs(), v.kek)

@@ -14,13 +14,16 @@ import (
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 )
 
-type serveCmd struct{ serveFlags }
+type serveCmd struct {
+	serveFlags
+	RootsLost bool `help:"Once: a copy of the root register is gone for good; start with those that are left. The ledger records it."`
+}
 
 // stopWithin bounds a clean stop.
 const stopWithin = 30 * time.Second
 
 // Run serves until it is interrupted.
-func (serveCmd) Run(e *env) error {
+func (c serveCmd) Run(e *env) error {
 	s, err := e.serverSettings()
 	if err != nil {
 		return err
@@ -31,7 +34,7 @@ func (serveCmd) Run(e *env) error {
 	if err := noCoreDumps(); err != nil {
 		return err
 	}
-	srv, err := server.Start(e.ctx, server.Config{Server: s, Log: e.logger(s), Version: e.version})
+	srv, err := server.Start(e.ctx, server.Config{Server: s, RootsLost: c.RootsLost, Log: e.logger(s), Version: e.version})
 	if err != nil {
 		return err
 	}

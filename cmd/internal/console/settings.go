@@ -3,7 +3,9 @@ package console
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 )
@@ -11,22 +13,25 @@ import (
 // serveFlags are the server's settings beside those that every command takes. [settings.Load] reads environment and file: what stands in env
 // here is for the help.
 type serveFlags struct {
-	Roots      string `env:"OUBLI_ROOTS" placeholder:"DIR" help:"Directory of the root register, best on a volume of its own (otherwise: roots in the data directory)."`
-	Listen     string `env:"OUBLI_LISTEN" placeholder:"ADDR" help:"Where HTTP is served (otherwise: 127.0.0.1:8420)."`
-	NATS       string `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"A NATS cluster of your own with JetStream (otherwise: a server inside the process)."`
-	NATSListen string `name:"nats-listen" env:"OUBLI_NATS_LISTEN" placeholder:"ADDR" help:"Where the NATS server inside the process listens for bots (otherwise: nowhere)."`
-	KEK        string `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The key-encryption key (otherwise: the file kek in the data directory)."`
-	TLSCert    string `name:"tls-cert" env:"OUBLI_TLS_CERT" placeholder:"FILE" help:"TLS certificate."`
-	TLSKey     string `name:"tls-key" env:"OUBLI_TLS_KEY" placeholder:"FILE" help:"TLS key."`
-	Production bool   `env:"OUBLI_PRODUCTION" help:"Refuse everything that is fit for trying out only, all reasons at once."`
-	LogLevel   string `env:"OUBLI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error (otherwise: info)."`
-	LogFormat  string `env:"OUBLI_LOG_FORMAT" placeholder:"FORMAT" help:"text or json (otherwise: text)."`
+	Roots      []string `env:"OUBLI_ROOTS" sep:"none" placeholder:"DIR" help:"Directory of the root register, best on a volume of its own (otherwise: roots in the data directory). Given several times: a copy in each."`
+	Listen     string   `env:"OUBLI_LISTEN" placeholder:"ADDR" help:"Where HTTP is served (otherwise: 127.0.0.1:8420)."`
+	NATS       string   `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"A NATS cluster of your own with JetStream (otherwise: a server inside the process)."`
+	NATSListen string   `name:"nats-listen" env:"OUBLI_NATS_LISTEN" placeholder:"ADDR" help:"Where the NATS server inside the process listens for bots (otherwise: nowhere)."`
+	KEK        string   `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The key-encryption key (otherwise: the file kek in the data directory)."`
+	TLSCert    string   `name:"tls-cert" env:"OUBLI_TLS_CERT" placeholder:"FILE" help:"TLS certificate."`
+	TLSKey     string   `name:"tls-key" env:"OUBLI_TLS_KEY" placeholder:"FILE" help:"TLS key."`
+	Production bool     `env:"OUBLI_PRODUCTION" help:"Refuse everything that is fit for trying out only, all reasons at once."`
+	LogLevel   string   `env:"OUBLI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error (otherwise: info)."`
+	LogFormat  string   `env:"OUBLI_LOG_FORMAT" placeholder:"FORMAT" help:"text or json (otherwise: text)."`
 }
 
 // given reports whether a flag was given on the command line, and its value.
 func (e *env) given(name string) (value string, ok bool) {
 	for _, p := range e.parsed.Path {
 		if p.Flag != nil && p.Flag.Name == name && !p.Resolved {
+			if list, several := e.parsed.FlagValue(p.Flag).([]string); several {
+				return strings.Join(list, string(filepath.ListSeparator)), true
+			}
 			return fmt.Sprint(e.parsed.FlagValue(p.Flag)), true
 		}
 	}

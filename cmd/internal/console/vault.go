@@ -13,10 +13,10 @@ import (
 )
 
 type vaultRotateKEKCmd struct {
-	NewKEK string `name:"new-kek" required:"" placeholder:"URI" help:"The new key-encryption key: file:///PATH, hcvault://HOST/MOUNT/keys/NAME or aws-kms://ARN."`
-	KEK    string `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The present key-encryption key (otherwise: the file kek in the data directory)."`
-	Roots  string `env:"OUBLI_ROOTS" placeholder:"DIR" help:"Directory of the root register (otherwise: roots in the data directory)."`
-	NATS   string `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"The NATS cluster of the server, which has the ledger (otherwise: a server inside the process)."`
+	NewKEK string   `name:"new-kek" required:"" placeholder:"URI" help:"The new key-encryption key: file:///PATH, hcvault://HOST/MOUNT/keys/NAME or aws-kms://ARN."`
+	KEK    string   `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The present key-encryption key (otherwise: the file kek in the data directory)."`
+	Roots  []string `env:"OUBLI_ROOTS" sep:"none" placeholder:"DIR" help:"Directory of the root register, once for each copy (otherwise: roots in the data directory)."`
+	NATS   string   `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"The NATS cluster of the server, which has the ledger (otherwise: a server inside the process)."`
 }
 
 // Run wraps the register key of a stopped server with another key-encryption key.

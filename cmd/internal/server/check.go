@@ -48,17 +48,17 @@ func CheckVault(ctx context.Context, c Config, next func(id eventstore.TenantID,
 		return nil, err
 	}
 	defer data.Close()
-	if c.Roots == "" {
-		c.Roots = data.in("roots")
-	}
-	if c.Roots, err = filepath.Abs(c.Roots); err != nil {
-		return nil, err
+	dirs := c.RootDirs()
+	for i := range dirs {
+		if dirs[i], err = filepath.Abs(dirs[i]); err != nil {
+			return nil, err
+		}
 	}
 	s := &stopped{c: c, data: data, files: shadow.New()}
-	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: data.in("vault"), Roots: c.Roots, KEK: c.KEK, KEKFile: data.in("kek"), KMS: kms.Clients(),
+	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: data.in("vault"), Roots: dirs[0], RootCopies: dirs[1:], KEK: c.KEK, KEKFile: data.in("kek"), KMS: kms.Clients(),
 		Now: c.Now, FS: s.files})
 	if err != nil {
-		return nil, fmt.Errorf("opening the vault: %w", err)
+		return nil, explain(fmt.Errorf("opening the vault: %w", err))
 	}
 	defer s.vault.Close()
 	all, err := s.vault.Tenants(ctx)

@@ -11,6 +11,8 @@ import (
 type Config struct {
 	// Server holds the settings; Start does not call its Check.
 	settings.Server
+	// RootsLost gives up the copies of the root register that are missing: an operator's decision for one start.
+	RootsLost bool
 	// Log takes what an operator should know, without personal data (nil: nothing).
 	Log *slog.Logger
 	// Now is the clock (nil: time.Now).

@@ -22,6 +22,7 @@ import (
 	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/keyvault"
 	"github.com/oubli-store/oubli/keyvault/kms"
+	"github.com/oubli-store/oubli/keyvault/register"
 	"github.com/oubli-store/oubli/projections"
 	"github.com/oubli-store/oubli/streams"
 	"github.com/oubli-store/oubli/streams/natsembed"
@@ -94,7 +95,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 func (s *Server) start(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.work = work
-	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openTenants, s.openAccess} {
+	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openTenants, s.noteLost, s.openAccess} {
 		if err := step(ctx); err != nil {
 			cancel()
 			return err
@@ -123,15 +124,16 @@ func (s *Server) openData(context.Context) error {
 		return err
 	}
 	s.atStop("data directory", func(context.Context) error { return s.data.Close() })
-	if s.c.Roots == "" {
-		s.c.Roots = s.data.in("roots")
+	for _, weak := range s.c.WeakRoots() {
+		s.c.Log.Warn(weak)
 	}
 	return nil
 }
 
 func (s *Server) openVault(ctx context.Context) error {
 	var err error
-	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: s.data.in("vault"), Roots: s.c.Roots, KEK: s.c.KEK, KEKFile: s.data.in("kek"),
+	dirs := s.c.RootDirs()
+	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: s.data.in("vault"), Roots: dirs[0], RootCopies: dirs[1:], RootsLost: s.c.RootsLost, KEK: s.c.KEK, KEKFile: s.data.in("kek"),
 		KMS: kms.Clients(), Now: s.c.Now, Create: s.data.fresh})
 	if err != nil {
 		return fmt.Errorf("opening the vault: %w", err)
@@ -156,6 +158,19 @@ func (s *Server) openRooms(context.Context) error {
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
 		Now: s.c.Now, Logger: s.c.Log})
+	return nil
+}
+
+// noteLost writes into the ledger that copies of the root register were given up.
+func (s *Server) noteLost(ctx context.Context) error {
+	lost := s.vault.LostCopies()
+	if lost == 0 {
+		return nil
+	}
+	s.c.Log.Warn("copies of the root register were given up; whoever finds one must destroy it, or give it to --roots again before anything else", "copies", lost)
+	if _, err := s.ledger.Record(ctx, eventstore.DefaultTenant, eventstore.Entry{Act: eventstore.ActRootsLost, Token: eventstore.TokenSystem}); err != nil {
+		return fmt.Errorf("recording that copies of the root register were given up: %w", err)
+	}
 	return nil
 }
 
@@ -200,6 +215,12 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w; another program listens there: stop it or name another address", err)
+	case errors.Is(err, register.ErrMissing):
+		return fmt.Errorf("%w; name every directory with --roots; if a copy is gone for good, start once with --roots-lost", err)
+	case errors.Is(err, register.ErrKEK):
+		return fmt.Errorf("%w; name the right one with --kek (if it was rotated, the new one)", err)
+	case errors.Is(err, keyvault.ErrNoKEK):
+		return fmt.Errorf("%w; bring the file back, or name where the key is with --kek", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w; the start took too long", err)
 	}

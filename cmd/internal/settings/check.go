@@ -2,10 +2,7 @@ package settings
 
 import (
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 // Check holds the settings together and returns every reason not to start, as [Refusals]. Without Production only what can never work is refused.
@@ -23,28 +20,12 @@ func (s Server) Check() error {
 	return r.err()
 }
 
-// volume is what there is to know of the filesystem of a path.
-type volume struct {
-	device      uint64
-	copyOnWrite bool
-	known       bool
-}
-
 // production lists what is fit for trying out only.
 func (s Server) production(at func(string) volume) (r Refusals) {
 	if s.KEK == "" || strings.HasPrefix(s.KEK, "file:") {
 		r = append(r, "kek: in production the key-encryption key must be in a KMS (hcvault://…, aws-kms://…), not in a local file")
 	}
-	roots, vault := at(s.Roots), at(filepath.Join(s.Data, "vault"))
-	switch {
-	case !roots.known || !vault.known:
-		r = append(r, "roots: it cannot be told on which filesystem it is; create the directory first")
-	case roots.device == vault.device:
-		r = append(r, "roots: in production the root register must be on another filesystem than the data directory, so that no backup or snapshot takes both")
-	}
-	if roots.copyOnWrite {
-		r = append(r, "roots: this filesystem does not overwrite in place (copy-on-write or layered), so an erased root would stay; use ext4 without snapshots")
-	}
+	r = append(r, s.places(at)...)
 	for _, name := range s.InClear() {
 		r = append(r, name+": in production off loopback needs tls-cert and tls-key")
 	}
@@ -80,36 +61,4 @@ func loopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// Filesystems that do not overwrite in place, by their magic numbers (statfs(2)).
-var copyOnWrite = map[int64]bool{
-	0x9123683e: true, // btrfs
-	0x2fc12fc1: true, // zfs
-	0x794c7630: true, // overlayfs
-	0xca451a4e: true, // bcachefs
-	0xf2f52010: true, // f2fs, which writes a log
-}
-
-// filesystem looks at the nearest directory of a path that exists.
-func filesystem(path string) volume {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return volume{}
-	}
-	for {
-		info, err := os.Stat(path)
-		if err == nil {
-			st, ok := info.Sys().(*syscall.Stat_t)
-			var fs syscall.Statfs_t
-			if !ok || syscall.Statfs(path, &fs) != nil {
-				return volume{}
-			}
-			return volume{device: uint64(st.Dev), copyOnWrite: copyOnWrite[int64(fs.Type)&0xffffffff], known: true}
-		}
-		if !os.IsNotExist(err) || filepath.Dir(path) == path {
-			return volume{}
-		}
-		path = filepath.Dir(path)
-	}
 }

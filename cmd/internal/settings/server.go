@@ -15,7 +15,7 @@ import (
 
 // Server is what the program runs with. Make one with [Load].
 type Server struct {
-	// Data is the data directory; Roots the effaceable root register's (default: roots in Data).
+	// Data is the data directory; Roots those of the effaceable root register's copies, as a list in the system's form (default: roots in Data).
 	Data, Roots string
 	// Listen is where HTTP is served.
 	Listen string
@@ -64,7 +64,7 @@ func text(name, byDefault, meaning, allowed string, valid func(string) bool, fie
 // server lists every setting, in the order in which they are printed.
 var server = []setting{
 	text("data", "./oubli-data", "the data directory", "a path", isPath, func(s *Server) *string { return &s.Data }),
-	text("roots", "", "the directory of the root register, best on a volume of its own (default: roots in the data directory)", "a path", optional(isPath), func(s *Server) *string { return &s.Roots }),
+	text("roots", "", "the directories of the root register's copies, separated as in PATH, each best on a volume of its own (default: roots in the data directory)", "a path, or several separated by colons", optional(isPath), func(s *Server) *string { return &s.Roots }),
 	text("listen", "127.0.0.1:8420", "where HTTP is served", "an address host:port", isAddress, func(s *Server) *string { return &s.Listen }),
 	text("nats", "", "an external NATS cluster (default: an embedded server)", "one or more URLs nats://…, tls://…, ws://… or wss://…, separated by commas", optional(isNATS), func(s *Server) *string { return &s.NATS }),
 	text("nats-listen", "", "where the embedded NATS server listens (default: nowhere)", "an address host:port", optional(isAddress), func(s *Server) *string { return &s.NATSListen }),

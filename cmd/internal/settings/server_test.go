@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oubli-store/oubli/eventstore"
 )
 
@@ -148,7 +150,7 @@ func TestKEK(t *testing.T) {
 func TestProduction(t *testing.T) {
 	same := func(string) volume { return volume{device: 1, known: true} }
 	apart := func(p string) volume { return volume{device: uint64(len(p)), known: true} }
-	cow := func(p string) volume { v := apart(p); v.copyOnWrite = true; return v }
+	cow := func(p string) volume { v := apart(p); v.weak = copiesOnWrite; return v }
 	unknown := func(string) volume { return volume{} }
 	good := Server{Data: "/data", Roots: "/r", Listen: "127.0.0.1:8420", KEK: "aws-kms://" + anARN, Production: true}
 	for name, test := range map[string]struct {
@@ -160,14 +162,17 @@ func TestProduction(t *testing.T) {
 		"everything at once": {func(s *Server) {
 			s.KEK, s.Listen, s.NATSListen, s.NATS = "", "0.0.0.0:1", "[::]:1", "tls://a:1, nats://b:1"
 		}, same, []string{"kek", "roots", "listen", "nats-listen", "nats"}},
-		"a local key":          {func(s *Server) { s.KEK = "file:///kek" }, apart, []string{"kek"}},
-		"a local key, shorter": {func(s *Server) { s.KEK = "file:kek" }, apart, []string{"kek"}},
-		"a key in a Vault":     {func(s *Server) { s.KEK = "hcvault://vault.example/transit/keys/oubli" }, apart, nil},
-		"copy on write":        {func(*Server) {}, cow, []string{"roots"}},
-		"unknown":              {func(*Server) {}, unknown, []string{"roots"}},
-		"TLS":                  {func(s *Server) { s.Listen, s.TLSCert, s.TLSKey = ":1", "c", "k" }, apart, nil},
-		"every address":        {func(s *Server) { s.Listen = ":8420" }, apart, []string{"listen"}},
-		"loopback 6":           {func(s *Server) { s.Listen = "[::1]:8420" }, apart, nil},
+		"a local key":                  {func(s *Server) { s.KEK = "file:///kek" }, apart, []string{"kek"}},
+		"a local key, shorter":         {func(s *Server) { s.KEK = "file:kek" }, apart, []string{"kek"}},
+		"a key in a Vault":             {func(s *Server) { s.KEK = "hcvault://vault.example/transit/keys/oubli" }, apart, nil},
+		"copy on write":                {func(*Server) {}, cow, []string{"roots"}},
+		"unknown":                      {func(*Server) {}, unknown, []string{"roots"}},
+		"two copies":                   {func(s *Server) { s.Roots = "/r:/other" }, apart, nil},
+		"two copies, one disk":         {func(s *Server) { s.Roots = "/r:/s" }, apart, []string{"roots"}},
+		"two copies on two weak disks": {func(s *Server) { s.Roots = "/r:/other" }, cow, []string{"roots", "roots"}},
+		"TLS":                          {func(s *Server) { s.Listen, s.TLSCert, s.TLSKey = ":1", "c", "k" }, apart, nil},
+		"every address":                {func(s *Server) { s.Listen = ":8420" }, apart, []string{"listen"}},
+		"loopback 6":                   {func(s *Server) { s.Listen = "[::1]:8420" }, apart, nil},
 	} {
 		s := good
 		test.change(&s)
@@ -178,6 +183,29 @@ func TestProduction(t *testing.T) {
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// TestWeakRoots: every weakness is told with its directory, also outside of production, where nothing is refused.
+func TestWeakRoots(t *testing.T) {
+	s := Server{Data: "/data", Roots: "/r:/other"}
+	for _, weak := range weaknesses {
+		got := s.weakPlaces(func(path string) volume {
+			if path == "/other" {
+				return volume{known: true, weak: weak}
+			}
+			return volume{known: true}
+		})
+		if len(got) != 1 || !strings.Contains(got[0], "/other: "+weak) {
+			t.Errorf("%q", got)
+		}
+	}
+	const mounts = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n" +
+		"23 1 8:17 / /roots rw - ext4 /dev/sdb1 rw,data=journal\n24 1 259:1048577 / /b rw - ext4 /dev/x rw,commit=5,data=journal\n"
+	for device, want := range map[uint64]bool{unix.Mkdev(8, 1): false, unix.Mkdev(8, 17): true, unix.Mkdev(259, 1048577): true, unix.Mkdev(8, 2): false} {
+		if journaled(mounts, device) != want {
+			t.Errorf("device %x: %t", device, !want)
 		}
 	}
 }
