@@ -22,7 +22,8 @@ type Keys interface {
 
 	// Enter resolves the person of an arriving event, asks admit, mints or links where needed (durably, before it returns) and
 	// returns the person's gate. See [Arrival] for the rules. admit decides, also about a restricted person, and may be asked more than once.
-	// Errors: ErrFenced (retryable), ErrErased for an event older than an erasure of its handle, and whatever admit returned.
+	// Errors: ErrFenced (retryable), ErrErased for an event older than an erasure of its handle, ErrExpired for one of a key month that retention has reached
+	// (nobody is minted), and whatever admit returned.
 	Enter(ctx context.Context, tenant TenantID, a Arrival, admit func(State) error) (*Entered, error)
 
 	// Resolve answers which person a canonical identity names, minting none. ErrNotFound if none; ErrFenced.
@@ -73,6 +74,19 @@ type Keys interface {
 	// old copy of the vault is at hand. Linked sets are superseded whole: ErrConflict if a member is missing, is not fenced or has no successor. Who
 	// is erased, or was superseded already, is passed over, so it can be repeated.
 	Supersede(ctx context.Context, tenant TenantID, all []Succession) error
+	// Expire destroys the data keys of the key months below before, of everybody whose linked set has no member on legal hold. From its beginning nothing is
+	// let in or sealed for those months any more (ErrExpired), whoever speaks. When it returns nil the old root is effaced: no old copy of the vault
+	// opens an event of those months, and no goroutine does, but for the persons it names as spared. Their keys go in a later call, for the same month or
+	// another, when their hold is over. It works while everything else goes on; progress (may be nil) is told how many persons are done. When it fails or ctx
+	// ends it has done a part that another call goes on with, also after a crash; until then old copies open still. Months never come back: with a before that
+	// was reached already it only looks at those who were spared, and writes nothing if nobody's hold is over. One call at a time works, others wait.
+	// ErrInvalid for a month that is not over.
+	Expire(ctx context.Context, tenant TenantID, before KeyMonth, progress func(done, total uint64)) (Expiry, error)
+	// Expired is the month below which Expire has destroyed all data keys; 0 if it never ran to its end.
+	Expired(ctx context.Context, tenant TenantID) (KeyMonth, error)
+	// Keyless visits one member of each linked set that has no data key at all, was wholly created before the month that Expired answers, is not on hold and
+	// not fenced: persons of whom retention has left nothing but the record. No lock is held while visit runs: it may erase them. An error of visit ends it.
+	Keyless(ctx context.Context, tenant TenantID, visit func(PersonID) error) error
 
 	// SealControl and OpenControl seal what belongs to the tenant and not to one person (person events), under the tenant's control
 	// key. OpenControl answers ErrDamaged for what does not open.
@@ -142,7 +156,7 @@ type Entered struct {
 type Gate interface {
 	Person() PersonID
 	State() State
-	// Seal encrypts under the data key of the month, which it creates durably when the person has none.
+	// Seal encrypts under the data key of the month, which it creates durably when the person has none. ErrExpired for a month that retention has reached.
 	Seal(ctx context.Context, month KeyMonth, plaintext, associated []byte) ([]byte, error)
 	// Open decrypts. ErrExpired for a month whose key retention destroyed; ErrDamaged for what does not open.
 	Open(ctx context.Context, month KeyMonth, ciphertext, associated []byte) ([]byte, error)
@@ -245,6 +259,16 @@ type Refused struct {
 	Before       time.Time
 	Bot          BotID
 	Conversation ConversationID
+}
+
+// Expiry is the result of [Keys.Expire].
+type Expiry struct {
+	// Before is the month below which data keys are destroyed.
+	Before KeyMonth
+	// Keys counts the data keys that were destroyed, those of an interrupted call included.
+	Keys uint64
+	// Spared are the persons who keep keys below Before, because their linked set is or lately was on hold; ascending.
+	Spared []PersonID
 }
 
 // Owed is a person event that the vault owes to the stream.

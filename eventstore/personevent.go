@@ -12,6 +12,8 @@ const (
 	PersonObjected     PersonEventKind = "objected"
 	PersonUnobjected   PersonEventKind = "unobjected"
 	PersonResealed     PersonEventKind = "resealed"
+	// PersonExpired is about everybody: retention takes the key months below Before. It names nobody.
+	PersonExpired PersonEventKind = "expired"
 )
 
 // PersonEvent is what happened to a person, as an event on the tenant's stream, sealed under the tenant's control key. It carries ids,
@@ -24,6 +26,9 @@ type PersonEvent struct {
 	Marks []PeriodMark `cbor:"3,keyasint,omitempty"`
 	// First is for resealed: the sequence below which the person's events no longer count.
 	First uint64 `cbor:"4,keyasint,omitempty"`
+	// Before is for expired: what contributed to a period that begins before this month counts no more, whoever's it is, and neither does what of such a
+	// period is read later.
+	Before KeyMonth `cbor:"5,keyasint,omitempty"`
 }
 
 // PeriodMark is a linked set's mark in one period; To is set when its contributions move to another mark.

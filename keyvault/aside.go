@@ -81,6 +81,21 @@ func (a *aside) update(k asideKey, r *record) {
 	}
 }
 
+// expire takes the data keys of the months below out of a fenced person's record and of every successor.
+func (a *aside) expire(floor eventstore.KeyMonth, match func(eventstore.PersonID) bool) {
+	a.mu.Lock()
+	var open []*opened
+	for k, o := range a.open {
+		if k.role == staged || match(k.person) {
+			open = append(open, o)
+		}
+	}
+	a.mu.Unlock()
+	for _, o := range open {
+		o.expire(floor)
+	}
+}
+
 // remove ends the gates of those that match.
 func (a *aside) remove(why error, match func(eventstore.PersonID) bool) {
 	a.mu.Lock()
@@ -213,7 +228,7 @@ func (t *tenant) addStagedMonth(g *gate, m eventstore.KeyMonth) error {
 		return err
 	}
 	defer t.mu.RUnlock()
-	if m < t.own.expired {
+	if m < t.own.floor {
 		return eventstore.ErrExpired
 	}
 	t.aside.staging.Lock()
@@ -246,8 +261,9 @@ func (t *tenant) addStagedMonth(g *gate, m eventstore.KeyMonth) error {
 	return nil
 }
 
-// resealStaged seals the successors anew under another key, and takes out those of the persons that a re-keying takes out or supersedes.
-func (t *tenant) resealStaged(b batch, key secret.Bytes, out []eventstore.PersonID) error {
+// resealStaged seals the successors anew under another key, without data keys of months that retention has reached, and takes out those of the persons that
+// a re-keying takes out or supersedes.
+func (t *tenant) resealStaged(b batch, next *tenantKeys, out []eventstore.PersonID) error {
 	gone := map[eventstore.PersonID]struct{}{}
 	for _, id := range out {
 		gone[id] = struct{}{}
@@ -263,6 +279,7 @@ func (t *tenant) resealStaged(b batch, key secret.Bytes, out []eventstore.Person
 			return err
 		}
 		defer r.wipe()
-		return t.putStaged(b, key, id, r)
+		r.drop(next.floor)
+		return t.putStaged(b, next.outbox, id, r)
 	})
 }

@@ -182,6 +182,9 @@ func (c *checker) small(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.retention(); err != nil {
+		return err
+	}
 	owed, err := c.t.outbox()
 	if errors.Is(err, eventstore.ErrDamaged) {
 		c.damage("outbox: %v", err)
@@ -197,6 +200,26 @@ func (c *checker) small(context.Context) error {
 		}
 		return nil
 	})
+}
+
+// retention looks at the rows of a run that is under way and of those whom retention spared.
+func (c *checker) retention() error {
+	b, err := rows{c.t.v.db}.Get(c.t.row(rowExpiry))
+	if err != nil {
+		return err
+	}
+	if b != nil && (len(b) != 16 || c.t.own.floor == c.t.own.expired) {
+		c.damage("retention: the row of a run is cut, or there is no run")
+	}
+	if c.t.own.floor < c.t.own.expired {
+		c.damage("retention: months expired that no run began with")
+	}
+	err = c.t.eachSpared(func([]byte, eventstore.PersonID) error { return nil })
+	if errors.Is(err, eventstore.ErrDamaged) {
+		c.damage("retention: %v", err)
+		err = nil
+	}
+	return err
 }
 
 // people holds records, handles and linked sets against each other.

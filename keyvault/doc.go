@@ -23,11 +23,13 @@
 //	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes
 //	0x10 ‖ T ‖ 'C'           number of persons, a Pebble merge of signed varints
 //	0x10 ‖ T ‖ 'L'           restored: when the backup was made, unix milliseconds (8)
+//	0x10 ‖ T ‖ 'E'           a run of retention: hash of the next leaf(8) ‖ data keys destroyed so far(8). There while it is under way and has changed something
+//	0x10 ‖ T ‖ 'H' ‖ hash(16)            person(16), sealed under the meta key: was on hold when retention came by. A keyed hash of the person
 //
 // A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A tenant's
 // own keys stand in its root node:
 //
-//	version(1) ‖ expired before month(2) ‖ control(32) ‖ meta(32) ‖ meta hash(32) ‖ outbox(32) ‖ for each term of refusals: term(8) ‖ key(32)
+//	version(1) ‖ no new keys before month(2) ‖ expired before month(2) ‖ control(32) ‖ meta(32) ‖ meta hash(32) ‖ outbox(32) ‖ for each term of refusals: term(8) ‖ key(32)
 //
 // A term is the hour of the erasures (hours since 1970), or for longer refusals 2^63 plus the month in which they end (months since January 1970).
 // A refusal's mark is the first 16 bytes of HMAC-SHA-256 under the term's key of "oubli/refusal/1" ‖ 0x00 ‖ handle.
@@ -72,6 +74,18 @@
 //
 // An event of the erased part is refused for 24 hours, an hour more at most, as below; its mark is a hash of the handle and, for a conversation, of bot and
 // conversation, and its row has the time before which an event is refused.
+//
+// # Retention
+//
+// [Vault.Expire] takes the data keys of the months before one out of the records of everybody whose linked set is not on hold:
+//
+//  1. a new root that says so: from here no data key of those months is made, nothing is sealed under one, and no event of them is let in;
+//  2. leaf by leaf, in the order of the hashes, the records are re-sealed without them (see tree.Walk), in one batch with the row that says how far it came;
+//     opened records lose them before the tenant's lock is let go of, and so do successors;
+//  3. a new key for the topmost node, a new root, and the old one effaced: only now do the old keys stop to open old copies, and only now is the month expired.
+//
+// Between two steps of 2 everything else goes on. A crash, a stop or the end of the context leaves a run that the next call goes on with; each changed
+// row is synced with what comes after it. Those on hold are remembered: once their hold is over the next call takes their keys too, with one new root.
 //
 // # A start and a stop
 //

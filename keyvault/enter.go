@@ -27,6 +27,9 @@ func (v *Vault) Enter(ctx context.Context, tenant eventstore.TenantID, a eventst
 	if err != nil {
 		return nil, err
 	}
+	if t.tooOld(a) {
+		return nil, eventstore.ErrExpired
+	}
 	err = t.waiting(ctx, func() error {
 		for {
 			out, err = t.enter(ctx, a, admit)

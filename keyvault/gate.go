@@ -60,6 +60,17 @@ func (o *opened) update(r *record) {
 	}
 }
 
+// expire takes the data keys of the months below out of o; when it returns, nobody uses one.
+func (o *opened) expire(floor eventstore.KeyMonth) {
+	o.use.Lock()
+	defer o.use.Unlock()
+	if o.dead != nil {
+		return
+	}
+	o.rec.drop(floor)
+	maps.DeleteFunc(o.keys, func(m eventstore.KeyMonth, _ tink.AEAD) bool { return m < floor })
+}
+
 // gate implements [eventstore.Gate].
 type gate struct {
 	o        *opened
@@ -128,6 +139,9 @@ func (g *gate) Seal(ctx context.Context, m eventstore.KeyMonth, plaintext, assoc
 	if g.o.role == leaving {
 		return nil, eventstore.ErrFenced
 	}
+	if m < g.o.t.floor() {
+		return nil, eventstore.ErrExpired
+	}
 	seal := func(a tink.AEAD) ([]byte, error) { return a.Encrypt(plaintext, associated) }
 	out, found, err := g.with(m, seal)
 	if err != nil || found {
@@ -191,7 +205,7 @@ func (t *tenant) noKey(m eventstore.KeyMonth) error {
 		return err
 	}
 	defer t.mu.RUnlock()
-	if m < t.own.expired {
+	if m < t.own.floor {
 		return eventstore.ErrExpired
 	}
 	return fmt.Errorf("an event of a month for which the person has no key: %w", eventstore.ErrDamaged)
@@ -201,7 +215,7 @@ func (t *tenant) noKey(m eventstore.KeyMonth) error {
 func (t *tenant) addMonth(_ context.Context, g *gate, m eventstore.KeyMonth) error {
 	// A gate that was got before a fence may end its work behind it.
 	return t.changeRecord(g.o.person, t.anyRecord, func(r *record) error {
-		if m < t.own.expired {
+		if m < t.own.floor {
 			return eventstore.ErrExpired
 		}
 		g.o.use.RLock()
@@ -373,6 +387,16 @@ func (g *gates) update(t *tenant, id eventstore.PersonID, r *record) {
 	s.mu.Unlock()
 	if o != nil {
 		o.update(r)
+	}
+}
+
+func (g *gates) expire(k gateKey, floor eventstore.KeyMonth) {
+	s := g.shard(k)
+	s.mu.Lock()
+	o := s.m[k]
+	s.mu.Unlock()
+	if o != nil {
+		o.expire(floor)
 	}
 }
 

@@ -15,14 +15,15 @@ import (
 // tenantKeys are the keys that stand in a tenant's root node.
 type tenantKeys struct {
 	control, meta, metaHash, outbox secret.Bytes
-	// expired: retention has destroyed the data keys of the months below, but for persons on hold.
-	expired eventstore.KeyMonth
+	// floor: no data key is made any more for a month below. expired: retention has destroyed the data keys of the months below, but for persons on
+	// hold. They differ while a run is under way.
+	floor, expired eventstore.KeyMonth
 	// refusals is a key for each term that is not over.
 	refusals map[term]secret.Bytes
 }
 
 // keysHead is the size of what stands before the refusals.
-const keysHead = 1 + 2 + 4*keySize
+const keysHead = 1 + 2 + 2 + 4*keySize
 
 func newTenantKeys(entropy io.Reader) (*tenantKeys, error) {
 	k := &tenantKeys{refusals: map[term]secret.Bytes{}}
@@ -36,7 +37,8 @@ func newTenantKeys(entropy io.Reader) (*tenantKeys, error) {
 }
 
 func (k *tenantKeys) encode() secret.Bytes {
-	b := binary.BigEndian.AppendUint16([]byte{recordVersion}, uint16(k.expired))
+	b := binary.BigEndian.AppendUint16([]byte{recordVersion}, uint16(k.floor))
+	b = binary.BigEndian.AppendUint16(b, uint16(k.expired))
 	for _, s := range []secret.Bytes{k.control, k.meta, k.metaHash, k.outbox} {
 		b = append(b, s.Reveal()...)
 	}
@@ -57,6 +59,7 @@ func decodeTenantKeys(s secret.Bytes) (*tenantKeys, error) {
 	}
 	in := &reader{b: b[1:]}
 	k := &tenantKeys{refusals: map[term]secret.Bytes{}}
+	k.floor = eventstore.KeyMonth(binary.BigEndian.Uint16(in.fixed(2)))
 	k.expired = eventstore.KeyMonth(binary.BigEndian.Uint16(in.fixed(2)))
 	k.control, k.meta, k.metaHash, k.outbox = in.secret(), in.secret(), in.secret(), in.secret()
 	for len(in.b) > 0 {

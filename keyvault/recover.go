@@ -154,6 +154,7 @@ func (t *tenant) openLive(ctx context.Context) (func() error, error) {
 	if t.own, err = decodeTenantKeys(t.tree.Extra()); err != nil {
 		return nil, err
 	}
+	t.least.Store(uint32(t.own.floor))
 	if err := t.loadSmall(); err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *ten
 	if err := t.resealOutbox(b, next); err != nil {
 		return err
 	}
-	if err := t.resealStaged(b, next.outbox, out); err != nil {
+	if err := t.resealStaged(b, next, out); err != nil {
 		return err
 	}
 	edits.Extra = next.encode()
@@ -190,6 +190,7 @@ func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *ten
 		}
 	}
 	t.root, t.slot, t.own = root, spare, next
+	t.least.Store(uint32(next.floor))
 	return nil
 }
 

@@ -87,7 +87,7 @@ func (t *tenant) supersede(ctx context.Context, todo map[eventstore.PersonID]suc
 	}
 	ids := slices.SortedFunc(maps.Keys(todo), eventstore.PersonID.Compare)
 	for _, id := range ids {
-		r := todo[id].record(t.own.expired)
+		r := todo[id].record(t.own.floor)
 		edits.Records[id] = r.encode()
 		defer clear(edits.Records[id])
 		if err := b.Delete(t.row(rowFence, id[:])); err != nil {
@@ -108,9 +108,9 @@ func (t *tenant) supersede(ctx context.Context, todo map[eventstore.PersonID]suc
 
 // record is the person's record from now on: what was known of them, under what was staged. A month that retention took meanwhile goes. It
 // shares the secrets of next.
-func (s succession) record(expired eventstore.KeyMonth) *record {
+func (s succession) record(floor eventstore.KeyMonth) *record {
 	r := *s.old
 	r.own, r.set, r.reference, r.first = s.next.own, s.next.set, s.next.reference, s.First
-	r.months = slices.DeleteFunc(slices.Clone(s.next.months), func(k monthKey) bool { return k.month < expired })
+	r.months = slices.DeleteFunc(slices.Clone(s.next.months), func(k monthKey) bool { return k.month < floor })
 	return &r
 }

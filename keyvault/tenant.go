@@ -48,7 +48,9 @@ type tenant struct {
 	owed    lastOwed
 	shreds  shredQueue
 	count   atomic.Int64
-	minted  atomic.Bool // since the root was renewed
+	least   atomic.Uint32 // own.floor, for who does not hold mu
+	expiry  chan struct{} // a token for the one run of retention
+	minted  atomic.Bool   // since the root was renewed
 	refused refusals
 	aside   aside
 	// restored is when the backup was made that the vault was restored from, if it was.
@@ -85,10 +87,12 @@ const (
 	rowMeta      byte = 'M'
 	rowCount     byte = 'C'
 	rowRestored  byte = 'L'
+	rowExpiry    byte = 'E'
+	rowSpared    byte = 'H'
 )
 
 func (v *Vault) newTenant(id eventstore.TenantID, index uint32) *tenant {
-	t := &tenant{v: v, id: id, index: index, handles: newHandles(v.c.CacheSize)}
+	t := &tenant{v: v, id: id, index: index, handles: newHandles(v.c.CacheSize), expiry: make(chan struct{}, 1)}
 	t.fences.persons = map[eventstore.PersonID]struct{}{}
 	t.fences.changed = make(chan struct{})
 	return t

@@ -59,6 +59,9 @@ func (t *tenant) tieLocked(a eventstore.Arrival, admit func(eventstore.State) er
 	if err := t.refuse(a); err != nil {
 		return nil, err
 	}
+	if t.tooOld(a) {
+		return nil, eventstore.ErrExpired
+	}
 	all := []string{handleOf(a.Identity)}
 	for _, h := range a.Also {
 		all = append(all, handleOf(h))

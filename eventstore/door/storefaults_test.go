@@ -156,7 +156,9 @@ func TestKeyLostAndExpired(t *testing.T) {
 	s.MustAppend(t, old)
 	p := s.MustAppend(t, storetest.Message("v", "now")).Person
 	lost := s.MustAppend(t, storetest.Message("w", "lost")).Person
-	keys.Expire(storetest.Tenant, eventstore.KeyMonthOf(old.Time, time.Now())+1)
+	if _, err := keys.Expire(t.Context(), storetest.Tenant, eventstore.KeyMonthOf(old.Time, time.Now())+1, nil); err != nil {
+		t.Fatal(err)
+	}
 	keys.Forget(storetest.Tenant, lost)
 
 	if got, err := s.Texts(t, p); err != nil || !slices.Equal(got, []string{"now"}) {

@@ -2,7 +2,7 @@
 // conformance suite that the fake and the real vault pass alike.
 //
 // The fake keeps every promise of [eventstore.Keys] and [eventstore.Meta] except durability, and really encrypts: what was
-// shredded is unreadable, not merely hidden. Its own extras ([Fake.Fail], [Fake.Expire], [Fake.Forget]) bring about what a
+// shredded is unreadable, not merely hidden. Its own extras ([Fake.Fail], [Fake.Forget]) bring about what a
 // vault meets in the world.
 //
 // Left open by the contract and so not in the suite: whether [eventstore.Keys.Enter] waits before it answers ErrFenced. Restriction is decided
@@ -53,6 +53,8 @@ type tenant struct {
 	control [32]byte
 	outbox  []eventstore.Owed
 	meta    map[eventstore.MetaTable]map[string][]byte
+	// expired is the month below which retention has destroyed the keys, but those of the spared.
+	expired eventstore.KeyMonth
 }
 
 // person is a record. An erased one keeps nothing but the flag.
@@ -65,7 +67,7 @@ type person struct {
 	ambiguous    []eventstore.Identity
 	state        eventstore.State
 	months       map[eventstore.KeyMonth][32]byte
-	expired      map[eventstore.KeyMonth]bool
+	tenant       *tenant
 	created      time.Time
 	gates        map[*gate]bool
 	fenced, gone bool
@@ -106,20 +108,6 @@ func (f *Fake) Fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failure = err
-}
-
-// Expire destroys the data keys of the months before one, as retention does.
-func (f *Fake) Expire(tenant eventstore.TenantID, before eventstore.KeyMonth) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, p := range f.tenants[tenant].persons {
-		for m := range p.months {
-			if m < before {
-				delete(p.months, m)
-				p.expired[m] = true
-			}
-		}
-	}
 }
 
 // Forget makes a person one that this vault never knew, as a restore from an older backup does.

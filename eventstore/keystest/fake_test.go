@@ -26,7 +26,9 @@ func TestFakeExtras(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Expire("alpha", 11)
+	if _, err := f.Expire(ctx, "alpha", 11, nil); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := e.Gate.Open(ctx, 10, sealed, nil); err != eventstore.ErrExpired {
 		t.Errorf("an expired month: %v", err)
 	}

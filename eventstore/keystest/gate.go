@@ -71,7 +71,7 @@ func (g *gate) Seal(ctx context.Context, month eventstore.KeyMonth, plaintext, a
 	}
 	g.f.mu.RLock()
 	key, ok := g.p.months[month]
-	if err := g.check(); err != nil || ok {
+	if err := g.sealable(month); err != nil || ok {
 		defer g.f.mu.RUnlock()
 		if err != nil {
 			return nil, err
@@ -82,11 +82,8 @@ func (g *gate) Seal(ctx context.Context, month eventstore.KeyMonth, plaintext, a
 
 	g.f.mu.Lock()
 	defer g.f.mu.Unlock()
-	if err := g.check(); err != nil {
+	if err := g.sealable(month); err != nil {
 		return nil, err
-	}
-	if g.p.expired[month] { // a new key would make what the old one sealed look damaged
-		return nil, eventstore.ErrExpired
 	}
 	key, ok = g.p.months[month]
 	if !ok {
@@ -94,6 +91,17 @@ func (g *gate) Seal(ctx context.Context, month eventstore.KeyMonth, plaintext, a
 		g.p.months[month] = key
 	}
 	return seal(key, plaintext, associated), nil
+}
+
+// sealable is check for what is to be sealed: a new key would make what the old one sealed look damaged.
+func (g *gate) sealable(month eventstore.KeyMonth) error {
+	if err := g.check(); err != nil {
+		return err
+	}
+	if month < g.p.tenant.expired {
+		return eventstore.ErrExpired
+	}
+	return nil
 }
 
 func (g *gate) Open(ctx context.Context, month eventstore.KeyMonth, ciphertext, associated []byte) ([]byte, error) {
@@ -105,7 +113,7 @@ func (g *gate) Open(ctx context.Context, month eventstore.KeyMonth, ciphertext, 
 	if key, ok := g.p.months[month]; ok {
 		return open(key, ciphertext, associated)
 	}
-	if g.p.expired[month] {
+	if month < g.p.tenant.expired {
 		return nil, eventstore.ErrExpired
 	}
 	return nil, eventstore.ErrDamaged

@@ -22,6 +22,9 @@ func (f *Fake) Enter(ctx context.Context, tenant eventstore.TenantID, a eventsto
 	if err := t.refuse(f.Now(), a); err != nil {
 		return nil, err
 	}
+	if eventstore.KeyMonthOf(timeOf(a), a.Received) < t.expired {
+		return nil, eventstore.ErrExpired
+	}
 	p := t.index[a.Identity]
 	var state eventstore.State
 	if p != nil {
@@ -51,10 +54,7 @@ func (f *Fake) Enter(ctx context.Context, tenant eventstore.TenantID, a eventsto
 
 // refuse turns away what is fenced, what is older than an erasure of its handle, and what is refused for longer.
 func (t *tenant) refuse(now time.Time, a eventstore.Arrival) error {
-	at := a.Time
-	if at.IsZero() {
-		at = a.Received
-	}
+	at := timeOf(a)
 	for _, h := range append([]eventstore.Identity{a.Identity}, a.Also...) {
 		if p := t.index[h]; p != nil && p.fenced {
 			return eventstore.ErrFenced
@@ -69,6 +69,13 @@ func (t *tenant) refuse(now time.Time, a eventstore.Arrival) error {
 	return nil
 }
 
+func timeOf(a eventstore.Arrival) time.Time {
+	if a.Time.IsZero() {
+		return a.Received
+	}
+	return a.Time
+}
+
 func (t *tenant) mint(id eventstore.Identity, now time.Time) (*person, error) {
 	pid, err := eventstore.NewPersonID(nil)
 	if err != nil {
@@ -81,7 +88,7 @@ func (t *tenant) mint(id eventstore.Identity, now time.Time) (*person, error) {
 		handles: []eventstore.Identity{id},
 		state:   eventstore.State{Known: true},
 		months:  map[eventstore.KeyMonth][32]byte{},
-		expired: map[eventstore.KeyMonth]bool{},
+		tenant:  t,
 		created: now,
 		gates:   map[*gate]bool{},
 	}
@@ -176,9 +183,6 @@ func (t *tenant) link(a, b *set, now time.Time) {
 	months := map[eventstore.KeyMonth]bool{}
 	for _, p := range b.members {
 		for m := range p.months {
-			months[m] = true
-		}
-		for m := range p.expired {
 			months[m] = true
 		}
 	}

@@ -65,13 +65,14 @@ func (f *Fake) Successor(ctx context.Context, tenant eventstore.TenantID, id eve
 	if err != nil {
 		return nil, err
 	}
+	t := f.tenants[tenant]
 	if p.next == nil {
 		common := randomKey()
 		p.set.next = &common
 		for _, q := range p.set.members {
 			q.next = &person{
 				id: q.id, secret: randomKey(), set: &set{secret: common}, state: q.state, months: map[eventstore.KeyMonth][32]byte{},
-				expired: q.expired, gates: map[*gate]bool{},
+				tenant: t, gates: map[*gate]bool{},
 			}
 			rand.Read(q.next.reference[:])
 		}

@@ -45,6 +45,8 @@ type Edits struct {
 	Handles map[string]*PersonID
 	// Extra is what the owner keeps in the new root node.
 	Extra secret.Bytes
+	// Top draws a new key for the topmost node or leaf of the leaves even if no record below it changes: it ends a [Walk].
+	Top bool
 }
 
 // Rekey puts into b the tree as it is after the edits, with new keys from every leaf and page that they touch up to the root node,
@@ -66,6 +68,12 @@ func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
 	for i, trie := range []Trie{Leaves, Pages} {
 		var err error
 		if next.tries[i], err = t.rekey(b, c, Position{Trie: trie}, t.root.tries[i], edits[i]); err != nil {
+			return nil, err
+		}
+	}
+	if e.Top && len(edits[0]) == 0 {
+		var err error
+		if next.tries[0], err = t.rekeyTop(b, c, Position{Trie: Leaves}, t.root.tries[0]); err != nil {
 			return nil, err
 		}
 	}
