@@ -19,7 +19,7 @@ func (v *Vault) Change(_ context.Context, tenant eventstore.TenantID, person eve
 		return nil, err
 	}
 	defer t.mu.RUnlock()
-	d := &tie{t: t, now: v.c.Now(), named: map[string]eventstore.PersonID{"": person}}
+	d := &tie{t: t, named: map[string]eventstore.PersonID{"": person}}
 	_, err = d.withLeaves(func() error {
 		all := d.members(person)
 		slices.SortFunc(all, eventstore.PersonID.Compare)

@@ -13,15 +13,12 @@ import (
 // fencePatience is how long resolving waits for a fence to fall before it answers ErrFenced.
 const fencePatience = 250 * time.Millisecond
 
-var (
-	errStranger = errors.New("no person yet")
-	errStale    = errors.New("resolved to a person who is gone")
-)
+var errStale = errors.New("resolved to a person who is gone")
 
 // Enter implements [eventstore.Keys]. admit may be asked more than once, when another goroutine changes what it was told.
 //
 //	resolve identity ──known──▶ take the gate ─▶ admit ─▶ tie what Also names, if anything is new ─▶ gate
-//	        └───────stranger──▶ admit ─▶ tie (mints under the page's lock) ─▶ gate
+//	        └───────stranger──▶ admit ─▶ mint, or tie if Also names others, under the page's lock ─▶ gate
 func (v *Vault) Enter(ctx context.Context, tenant eventstore.TenantID, a eventstore.Arrival, admit func(eventstore.State) error) (out *eventstore.Entered, err error) {
 	t, err := v.tenant(tenant)
 	if err != nil {
@@ -69,15 +66,18 @@ func (t *tenant) waiting(ctx context.Context, f func() error) error {
 }
 
 func (t *tenant) enter(ctx context.Context, a eventstore.Arrival, admit func(eventstore.State) error) (*eventstore.Entered, error) {
-	g, err := t.known(a)
-	if err == errStranger {
+	g, s, err := t.known(a)
+	if err != nil {
+		return nil, err
+	}
+	if s != nil {
 		if err := admit(eventstore.State{}); err != nil {
 			return nil, err
 		}
+		if len(a.Also) == 0 {
+			return t.mint(a, s)
+		}
 		return t.tied(a, admit, nil)
-	}
-	if err != nil {
-		return nil, err
 	}
 	if err := admit(g.State()); err != nil {
 		g.Release()
@@ -89,28 +89,26 @@ func (t *tenant) enter(ctx context.Context, a eventstore.Arrival, admit func(eve
 	return t.tied(a, admit, g)
 }
 
-// known takes the gate of the person that the arrival's identity names. errStranger if there is none.
-func (t *tenant) known(a eventstore.Arrival) (*gate, error) {
+// known takes the gate of the person that the arrival's identity names, or answers the stranger.
+func (t *tenant) known(a eventstore.Arrival) (*gate, *stranger, error) {
 	handle := handleOf(a.Identity)
 	id, ok := t.handles.get(handle)
 	if older, _ := t.refused.maybe(a); !ok || older {
+		var s *stranger
 		if err := t.enterShared(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		err := t.refuse(a)
 		if err == nil && !ok {
-			id, ok, err = t.resolve(handle)
+			id, s, err = t.lookup(handle)
 		}
 		t.mu.RUnlock()
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, errStranger
+		if err != nil || s != nil {
+			return nil, s, err
 		}
 	}
 	g, err := t.acquire(id)
-	return g, t.staleIfErased(err)
+	return g, nil, t.staleIfErased(err)
 }
 
 // tied ties all handles of an arrival, minting a stranger (g nil).
@@ -126,8 +124,8 @@ func (t *tenant) tied(a eventstore.Arrival, admit func(eventstore.State) error, 
 		return nil, err
 	}
 	t.split(done.full)
-	if g == nil {
-		g = done.gate
+	if g == nil && done.unsynced != nil {
+		g = done.unsynced.gate
 	}
 	if g == nil {
 		if g, err = t.acquire(done.person); err != nil {
@@ -193,7 +191,7 @@ func (v *Vault) Link(_ context.Context, tenant eventstore.TenantID, a, b eventst
 		return err
 	}
 	defer t.mu.RUnlock()
-	d := &tie{t: t, now: v.c.Now(), named: map[string]eventstore.PersonID{"a": a, "b": b}}
+	d := &tie{t: t, named: map[string]eventstore.PersonID{"a": a, "b": b}}
 	_, err = d.withLeaves(func() error {
 		mine := d.members(a)
 		if slices.Contains(mine, b) {

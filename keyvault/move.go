@@ -68,14 +68,14 @@ func (m *move) person(ctx context.Context, id tree.PersonID, plain []byte) error
 func (m *move) handle(handle string, id tree.PersonID) error {
 	b := m.t.v.batch()
 	defer b.Close()
-	full, err := m.t.tree.PutHandles(b, id, []string{handle})
+	full, err := m.t.tree.PutHandle(b, id, handle)
 	if err != nil {
 		return err
 	}
 	if err := m.t.v.commit(b, pebble.NoSync); err != nil {
 		return err
 	}
-	if len(full) == 0 {
+	if !full {
 		return nil
 	}
 	return m.split(func(b batch) (*tree.Change, error) { return m.t.tree.SplitPage(b, handle, m.t.root) })

@@ -110,16 +110,7 @@ func (t *tenant) set(id eventstore.PersonID, read func(eventstore.PersonID) (*re
 	return out, nil
 }
 
-// resolve finds whom a handle names; mu is held shared. It waits for who is writing the page.
-func (t *tenant) resolve(handle string) (eventstore.PersonID, bool, error) {
-	if id, ok := t.handles.get(handle); ok {
-		return id, true, nil
-	}
-	defer t.lockPages([]string{handle})()
-	return t.resolveLocked(handle)
-}
-
-// resolveLocked is resolve for who holds the page.
+// resolveLocked finds whom a handle names; mu is held shared, and the page locked.
 func (t *tenant) resolveLocked(handle string) (eventstore.PersonID, bool, error) {
 	if id, ok := t.handles.get(handle); ok {
 		return id, true, nil
@@ -192,11 +183,11 @@ func (v *Vault) Resolve(ctx context.Context, tenant eventstore.TenantID, id even
 			return err
 		}
 		defer t.mu.RUnlock()
-		person, ok, err := t.resolve(handleOf(id))
+		person, s, err := t.lookup(handleOf(id))
 		switch {
 		case err != nil:
 			return err
-		case !ok:
+		case s != nil:
 			return eventstore.ErrNotFound
 		case t.fences.has(person):
 			return eventstore.ErrFenced

@@ -3,6 +3,7 @@ package keyvault
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -48,18 +49,31 @@ type monthKey struct {
 
 func (v *Vault) newRecord(now time.Time) (*record, error) {
 	r := &record{created: now.UnixMilli()}
-	var err error
-	if r.own, err = secret.Random(v.entropy, keySize); err != nil {
-		return nil, err
+	random := make([]byte, 2*keySize+len(r.reference))
+	if _, err := io.ReadFull(v.entropy, random); err != nil {
+		return nil, fmt.Errorf("drawing a person's secrets: %w", err)
 	}
-	if r.set, err = secret.Random(v.entropy, keySize); err != nil {
-		return nil, err
-	}
-	ref, err := secret.Random(v.entropy, len(r.reference))
+	r.own, r.set = secret.New(random[:keySize:keySize]), secret.New(random[keySize:][:keySize:keySize])
+	copy(r.reference[:], random[2*keySize:])
+	return r, nil
+}
+
+// firstRecord makes the record of who arrives, with the data key of the month that the event falls into unless that month has expired: the key is
+// written with the person, and not once more with the event.
+func (t *tenant) firstRecord(a eventstore.Arrival) (*record, error) {
+	r, err := t.v.newRecord(a.Received)
 	if err != nil {
 		return nil, err
 	}
-	copy(r.reference[:], ref.Reveal())
+	m := eventstore.KeyMonthOf(eventTime(a), a.Received)
+	if m < t.own.expired {
+		return r, nil
+	}
+	key, err := secret.Random(t.v.entropy, keySize)
+	if err != nil {
+		return nil, err
+	}
+	r.months = []monthKey{{m, key}}
 	return r, nil
 }
 

@@ -42,6 +42,7 @@ type tenant struct {
 	own     *tenantKeys
 	pages   [stripes]sync.Mutex
 	leaves  [stripes]sync.Mutex
+	writes  [stripes]atomic.Uint64 // of handles
 	meta    [64]sync.Mutex
 	handles *handles
 	fences  fences

@@ -1,31 +1,28 @@
 package keyvault
 
 import (
-	"encoding/binary"
 	"errors"
-	"maps"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/secret"
+	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
 // tie is one change of who is tied to what, decided and written under the locks of all its pages and leaves.
 type tie struct {
-	t   *tenant
-	now time.Time
+	t *tenant
 	// named is whom each handle of the arrival names, if anybody.
 	named map[string]eventstore.PersonID
 	recs  map[eventstore.PersonID]*record
 	dirty map[eventstore.PersonID]bool
-	added map[string]eventstore.PersonID
+	// added are the handles that now name person.
+	added map[string]*tree.Slot
 	owed  []eventstore.Owed
 	full  fullBuckets
-	// unsynced is a first contact's batch, in the log and not synced yet; gate is the minted person's.
-	unsynced *batch
-	gate     *gate
+	// unsynced is a first contact that is not synced yet.
+	unsynced *unsynced
 
 	person    eventstore.PersonID
 	minted    bool
@@ -39,15 +36,7 @@ func (t *tenant) tie(a eventstore.Arrival, admit func(eventstore.State) error, m
 	if err != nil || d.unsynced == nil {
 		return d, err
 	}
-	defer t.v.syncing.Done()
-	defer d.unsynced.Close()
-	err = t.v.syncWait(*d.unsynced)
-	d.gate.o.settle()
-	if err != nil {
-		d.gate.Release()
-		return nil, err
-	}
-	return d, nil
+	return d, d.unsynced.wait()
 }
 
 func (t *tenant) tieLocked(a eventstore.Arrival, admit func(eventstore.State) error, mint bool) (*tie, error) {
@@ -67,7 +56,7 @@ func (t *tenant) tieLocked(a eventstore.Arrival, admit func(eventstore.State) er
 		all = append(all, handleOf(h))
 	}
 	unlockPages := t.lockPages(all)
-	d := &tie{t: t, now: a.Received, named: map[string]eventstore.PersonID{}}
+	d := &tie{t: t, named: map[string]eventstore.PersonID{}}
 	for _, h := range all {
 		if id, ok, err := t.resolveLocked(h); err != nil {
 			unlockPages()
@@ -115,7 +104,7 @@ func (d *tie) withLeaves(decide func() error) (full fullBuckets, err error) {
 func (d *tie) closure() ([]eventstore.PersonID, error) {
 	d.recs = map[eventstore.PersonID]*record{}
 	d.dirty = map[eventstore.PersonID]bool{}
-	d.added = map[string]eventstore.PersonID{}
+	d.added = map[string]*tree.Slot{}
 	d.owed = nil
 	var ids []eventstore.PersonID
 	for _, id := range d.named {
@@ -144,13 +133,15 @@ func (d *tie) decide(a eventstore.Arrival, admit func(eventstore.State) error, m
 		if !mint {
 			return errStale
 		}
-		r, err := d.t.v.newRecord(d.now)
+		r, err := d.t.firstRecord(a)
 		if err != nil {
 			return err
 		}
 		d.recs[d.person] = r
 		d.minted = true
-		d.addHandle(a.Identity)
+		if err := d.addHandle(a.Identity); err != nil {
+			return err
+		}
 	}
 	for _, h := range a.Also {
 		if err := d.also(a.Identity, h); err != nil {
@@ -163,13 +154,14 @@ func (d *tie) decide(a eventstore.Arrival, admit func(eventstore.State) error, m
 	return nil
 }
 
-func (d *tie) addHandle(id eventstore.Identity) {
+func (d *tie) addHandle(id eventstore.Identity) (err error) {
 	r := d.recs[d.person]
 	r.identities = append(r.identities, id)
 	d.dirty[d.person] = true
 	h := handleOf(id)
-	d.added[h] = d.person
+	d.added[h], err = d.t.tree.Slot(h)
 	d.named[h] = d.person
+	return fromTree(err)
 }
 
 // also ties one further handle.
@@ -192,7 +184,7 @@ func (d *tie) also(identity, h eventstore.Identity) error {
 			d.dirty[d.person] = true
 		}
 	case !known:
-		d.addHandle(h)
+		return d.addHandle(h)
 	default:
 		return d.merge(mine, theirs)
 	}
@@ -269,24 +261,21 @@ func (d *tie) commit() (full fullBuckets, err error) {
 		return full, errors.Join(err, b.Close())
 	}
 	if d.minted && len(d.dirty) == 1 && len(d.owed) == 0 {
-		if err := t.v.apply(b); err != nil {
+		if d.unsynced, err = t.land(b, d.person, d.recs[d.person]); err != nil {
 			return full, err
 		}
-		t.v.syncing.Add(1) // mu is held, so that Close waits
-		d.unsynced = &b
-		d.gate = t.v.gates.mint(t, d.person, d.recs[d.person])
 	} else {
 		defer b.Close()
 		if err := t.v.commit(b, pebble.Sync); err != nil {
 			return full, err
 		}
+		if d.minted {
+			t.countMinted()
+		}
 	}
-	if d.minted {
-		t.count.Add(1)
-		t.minted.Store(true)
-	}
-	for h, id := range d.added {
-		t.handles.put(h, id)
+	for h, slot := range d.added {
+		t.handles.put(h, d.person)
+		t.written(slot)
 	}
 	for id := range d.dirty {
 		t.v.gates.update(t, id, d.recs[id])
@@ -306,9 +295,13 @@ func (d *tie) fill(b batch) (full fullBuckets, err error) {
 			full.persons = append(full.persons, id)
 		}
 	}
-	if len(d.added) > 0 {
-		if full.handles, err = t.tree.PutHandles(b, d.person, slices.Collect(maps.Keys(d.added))); err != nil {
+	for h, slot := range d.added {
+		isFull, err := slot.Put(b, d.person)
+		if err != nil {
 			return full, fromTree(err)
+		}
+		if isFull {
+			full.handles = append(full.handles, h)
 		}
 	}
 	for _, o := range d.owed {
@@ -317,7 +310,7 @@ func (d *tie) fill(b batch) (full fullBuckets, err error) {
 		}
 	}
 	if d.minted {
-		err = b.Merge(t.row(rowCount), binary.AppendVarint(nil, 1), nil)
+		err = b.Merge(t.row(rowCount), one, nil)
 	}
 	return full, err
 }

@@ -28,24 +28,30 @@ func (t *Tree) hash(trie Trie, key string) uint64 {
 	return t.hashHandle(key)
 }
 
-// bucket is a leaf or page whose key is set up. It is for one goroutine.
+// bucket is a leaf or page to read and write. It is for one goroutine.
 type bucket struct {
 	t    *Tree
 	trie Trie
-	aead tink.AEAD
 	// prefix begins the name of every row; it has room for an item's name.
 	prefix row
 	key    treeKey
-	// names is a page's keyed hash, made when it is needed.
+	// aead and, of a page, names are set up when they are needed: to look for what is not there needs no cipher.
+	aead  tink.AEAD
 	names hash.Hash
+	// last is whose name is named.
+	last  string
+	named [nameSize]byte
 }
 
-func (t *Tree) bucket(p place) (*bucket, error) {
-	a, err := newAEAD(&p.key)
-	if err != nil {
-		return nil, err
+func (t *Tree) bucket(p place) *bucket {
+	return &bucket{t: t, trie: p.Trie, prefix: t.positionRow('B', p.Position, p.generation), key: p.key}
+}
+
+func (k *bucket) cipher() (_ tink.AEAD, err error) {
+	if k.aead == nil {
+		k.aead, err = newAEAD(&k.key)
 	}
-	return &bucket{t: t, trie: p.Trie, aead: a, prefix: t.positionRow('B', p.Position, p.generation), key: p.key}, nil
+	return k.aead, err
 }
 
 // name is what an item's row key ends with: a person's id, or a keyed hash of a handle under the page's key.
@@ -53,6 +59,9 @@ func (k *bucket) name(key string) (n [nameSize]byte) {
 	if k.trie == Leaves {
 		copy(n[:], key)
 		return n
+	}
+	if k.names != nil && key == k.last {
+		return k.named
 	}
 	if k.names == nil {
 		k.names = hmac.New(sha256.New, k.key[:])
@@ -62,6 +71,7 @@ func (k *bucket) name(key string) (n [nameSize]byte) {
 	io.WriteString(k.names, key)
 	var sum [sha256.Size]byte
 	copy(n[:], k.names.Sum(sum[:0]))
+	k.last, k.named = key, n
 	return n
 }
 
@@ -87,7 +97,11 @@ func (k *bucket) get(key string) ([]byte, error) {
 
 // open opens a row.
 func (k *bucket) open(r row, sealed []byte) (item, error) {
-	plain, err := open(k.aead, r, sealed)
+	a, err := k.cipher()
+	if err != nil {
+		return item{}, err
+	}
+	plain, err := open(a, r, sealed)
 	if err != nil {
 		return item{}, fmt.Errorf("%s: %w", k.what(), err)
 	}
@@ -117,7 +131,11 @@ func (k *bucket) put(b Batch, key string, value []byte) error {
 	if k.trie == Pages {
 		plain = append(append(make([]byte, 0, 16+len(key)), value...), key...)
 	}
-	sealed, err := seal(k.aead, r, plain)
+	a, err := k.cipher()
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(a, r, plain)
 	if err != nil {
 		return err
 	}
@@ -137,12 +155,9 @@ func (k *bucket) scan(visit func(r row, sealed []byte) error) error {
 
 // load opens everything in a bucket.
 func (t *Tree) load(p place) ([]item, error) {
-	k, err := t.bucket(p)
-	if err != nil {
-		return nil, err
-	}
+	k := t.bucket(p)
 	var items []item
-	err = k.scan(func(r row, sealed []byte) error {
+	err := k.scan(func(r row, sealed []byte) error {
 		it, err := k.open(r, sealed)
 		if err == nil && k.trie == Pages && k.name(it.key) != it.name {
 			err = fmt.Errorf("a handle in the place of another: %w", ErrDamaged)
@@ -153,19 +168,14 @@ func (t *Tree) load(p place) ([]item, error) {
 	return items, err
 }
 
-// store seals everything in a bucket.
+// store seals everything in a bucket, and gives the items the names that they have there.
 func (t *Tree) store(b Batch, p place, items []item) error {
-	if len(items) == 0 {
-		return nil
-	}
-	k, err := t.bucket(p)
-	if err != nil {
-		return err
-	}
-	for _, it := range items {
+	k := t.bucket(p)
+	for i, it := range items {
 		if err := k.put(b, it.key, it.value); err != nil {
 			return err
 		}
+		items[i].name = k.name(it.key)
 	}
 	return nil
 }
@@ -179,19 +189,4 @@ func (t *Tree) drop(b Batch, p place, items []item) error {
 		}
 	}
 	return nil
-}
-
-// added counts a new item and says whether its bucket should be split. The count is a guess when others add at the same time: a split
-// looks for itself.
-func (t *Tree) added(p place) (full bool, err error) {
-	if n := p.count.Add(1); n > 0 {
-		return int(n) > BucketMax && p.Depth < maxDepth, nil
-	}
-	found := int32(1)
-	prefix := t.positionRow('B', p.Position, p.generation)
-	if err := t.c.Store.Scan(prefix.key(), func(_, _ []byte) error { found++; return nil }); err != nil {
-		return false, err
-	}
-	p.count.Store(found)
-	return int(found) > BucketMax && p.Depth < maxDepth, nil
 }

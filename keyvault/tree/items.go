@@ -25,11 +25,7 @@ func (t *Tree) get(trie Trie, hash uint64, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := t.bucket(p)
-	if err != nil {
-		return nil, err
-	}
-	return k.get(key)
+	return t.bucket(p).get(key)
 }
 
 // PutRecord puts a record, new or changed. full says that the leaf should be split once b is committed.
@@ -37,31 +33,23 @@ func (t *Tree) PutRecord(b Batch, id PersonID, plain []byte, isNew bool) (full b
 	return t.put(b, Leaves, hashPerson(id), string(id[:]), plain, isNew)
 }
 
-// PutHandles makes handles name a person. full lists one handle of each page that should be split once b is committed.
-func (t *Tree) PutHandles(b Batch, id PersonID, handles []string) (full []string, err error) {
-	for _, h := range handles {
-		isFull, err := t.put(b, Pages, t.hashHandle(h), h, id[:], true)
-		if err != nil {
-			return nil, err
-		}
-		if isFull {
-			full = append(full, h)
-		}
-	}
-	return full, nil
-}
-
 func (t *Tree) put(b Batch, trie Trie, hash uint64, key string, value []byte, isNew bool) (full bool, err error) {
 	p, err := t.find(trie, hash)
 	if err != nil {
 		return false, err
 	}
-	k, err := t.bucket(p)
-	if err != nil {
-		return false, err
-	}
+	return t.putInto(b, p, t.bucket(p), key, value, isNew)
+}
+
+func (t *Tree) putInto(b Batch, p place, k *bucket, key string, value []byte, isNew bool) (full bool, err error) {
 	if err := k.put(b, key, value); err != nil || !isNew {
 		return false, err
 	}
-	return t.added(p)
+	n, err := p.census.note(k, k.name(key))
+	return n > BucketMax && p.Depth < maxDepth, err
+}
+
+// PutHandle puts a handle for an owner whom nobody else writes beside; others need a [Slot].
+func (t *Tree) PutHandle(b Batch, id PersonID, handle string) (full bool, err error) {
+	return t.put(b, Pages, t.hashHandle(handle), handle, id[:], true)
 }

@@ -52,7 +52,7 @@ type Edits struct {
 // Rekey puts into b the tree as it is after the edits, with new keys from every leaf and page that they touch up to the root node,
 // which it seals under rootKey.
 func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
-	next := root{generation: t.root.generation + 1, tries: t.root.tries, counts: t.root.counts, hash: t.root.hash, extra: e.Extra}
+	next := root{generation: t.root.generation + 1, tries: t.root.tries, census: t.root.census, hash: t.root.hash, extra: e.Extra}
 	c := &Change{t: t, root: &next, nodes: map[Position]*node{}}
 	var edits [2][]edit
 	for _, id := range slices.SortedFunc(maps.Keys(e.Records), comparePersons) {
@@ -66,6 +66,9 @@ func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
 		edits[1] = append(edits[1], edit{h, t.hashHandle(h), value})
 	}
 	for i, trie := range []Trie{Leaves, Pages} {
+		if len(edits[i]) > 0 {
+			next.census[i].forget()
+		}
 		var err error
 		if next.tries[i], err = t.rekey(b, c, Position{Trie: trie}, t.root.tries[i], edits[i]); err != nil {
 			return nil, err
@@ -108,7 +111,7 @@ func (t *Tree) rekey(b Batch, c *Change, p Position, old entry, edits []edit) (e
 		byChild[i] = append(byChild[i], ed)
 	}
 	for i, eds := range byChild {
-		n.counts[i].Store(unknown)
+		n.census[i].forget()
 		if n.children[i], err = t.rekey(b, c, p.child(i), n.children[i], eds); err != nil {
 			return e, err
 		}
@@ -173,14 +176,14 @@ func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Ch
 		return nil, err
 	}
 	if len(items) <= BucketMax || p.Depth >= maxDepth {
-		p.count.Store(int32(len(items)))
+		p.census.take(items)
 		return nil, nil
 	}
 	top, err := t.fresh(kindNode, t.root.generation)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{counts: newCounts(Fan)}
+	n := &node{census: make([]census, Fan)}
 	parts := make([][]item, Fan)
 	for _, it := range items {
 		i := index(t.hash(trie, it.key), p.Depth)
@@ -190,10 +193,10 @@ func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Ch
 		if n.children[i], err = t.fresh(kindBucket, t.root.generation); err != nil {
 			return nil, err
 		}
-		n.counts[i].Store(int32(len(part)))
 		if err := t.store(b, place{Position: p.Position.child(i), entry: n.children[i]}, part); err != nil {
 			return nil, err
 		}
+		n.census[i].take(part)
 	}
 	if err := t.drop(b, p, items); err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ func encodeRoot(r root) []byte {
 }
 
 func decodeRoot(b []byte) (root, error) {
-	r := root{counts: newCounts(2)}
+	r := root{census: make([]census, 2)}
 	if len(b) < 9+2*entrySize+KeySize {
 		return r, fmt.Errorf("root node is too short: %w", ErrDamaged)
 	}
@@ -153,7 +153,7 @@ func decodeNode(b []byte) (*node, error) {
 	if len(b) != Fan*entrySize {
 		return nil, fmt.Errorf("node of a wrong length: %w", ErrDamaged)
 	}
-	n := &node{counts: newCounts(Fan)}
+	n := &node{census: make([]census, Fan)}
 	for i := range n.children {
 		var err error
 		if n.children[i], err = decodeEntry(b[i*entrySize:][:entrySize]); err != nil {

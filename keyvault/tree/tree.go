@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
@@ -104,7 +103,7 @@ type Tree struct {
 type root struct {
 	generation uint64
 	tries      [2]entry
-	counts     counts
+	census     []census
 	hash       secret.Bytes
 	extra      secret.Bytes
 }
@@ -116,29 +115,16 @@ func trieIndex(t Trie) int {
 	return 1
 }
 
-// node is an opened node. It is never changed; a change makes another, which shares the counts.
+// node is an opened node. It is never changed; a change makes another, which shares the censuses of the children that are buckets.
 type node struct {
 	children [Fan]entry
-	counts   counts
-}
-
-// counts holds about how many items each child has that is a bucket, far below zero while unknown.
-type counts []atomic.Int32
-
-const unknown = -1 << 30
-
-func newCounts(n int) counts {
-	c := make(counts, n)
-	for i := range c {
-		c[i].Store(unknown)
-	}
-	return c
+	census   []census
 }
 
 // Create puts a new, empty tree into b. extra is kept in the root node for the owner.
 func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
 	t := &Tree{c: c, nodes: map[Position]*node{}}
-	r := root{generation: 1, counts: make(counts, 2), extra: extra}
+	r := root{generation: 1, census: make([]census, 2), extra: extra}
 	var err error
 	if r.hash, err = secret.Random(c.Entropy, KeySize); err != nil {
 		return nil, err
@@ -222,20 +208,20 @@ type place struct {
 	// parent is nil for a bucket right under the root.
 	parent *node
 	index  int
-	count  *atomic.Int32
+	census *census
 }
 
 // find descends to the bucket that holds hash.
 func (t *Tree) find(trie Trie, hash uint64) (place, error) {
 	i := trieIndex(trie)
-	p := place{Position: Position{Trie: trie}, entry: t.root.tries[i], index: i, count: &t.root.counts[i]}
+	p := place{Position: Position{Trie: trie}, entry: t.root.tries[i], index: i, census: &t.root.census[i]}
 	for p.kind == kindNode {
 		n, err := t.node(p.Position, p.entry)
 		if err != nil {
 			return p, err
 		}
 		i := index(hash, p.Depth)
-		p = place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i, count: &n.counts[i]}
+		p = place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i, census: &n.census[i]}
 	}
 	return p, nil
 }

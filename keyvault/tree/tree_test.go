@@ -66,10 +66,14 @@ func grown(t *testing.T, m memory, n int) (*Tree, []PersonID) {
 			must(err)
 			c.Apply()
 		}
-		handles, err := tr.PutHandles(m, id, []string{fmt.Sprintf("web:%d", i)})
+		handle := fmt.Sprintf("web:%d", i)
+		slot, err := tr.Slot(handle)
 		must(err)
-		for _, h := range handles {
-			c, err := tr.SplitPage(m, h, key(1))
+		full, err = slot.Put(m, id)
+		must(err)
+		must(slot.Note())
+		if full {
+			c, err := tr.SplitPage(m, handle, key(1))
 			must(err)
 			c.Apply()
 		}
@@ -158,11 +162,7 @@ func TestNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := tr.bucket(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := k.name(handle)
+		n := tr.bucket(p).name(handle)
 		return string(n[:])
 	}
 	before := rows()
