@@ -338,15 +338,7 @@ func TestByteScan(t *testing.T) {
 			hers[fmt.Sprintf("key %d of node %d", at/41, i)] = p[at+9:][:32]
 		}
 	}
-	slot, sealed := tn.slot, make([]byte, 60)
-	readSlot := func() []byte {
-		b, err := os.ReadFile(dir + "/roots/" + register.FileName)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b[4096*(2+slot):][:4096]
-	}
-	copy(sealed, readSlot()[19:])
+	sealed := slotSealed(t, dir, tn.slot)
 	hers["sealed root key"] = nil
 	scan := func(when string) {
 		t.Helper()
