@@ -35,6 +35,8 @@ type run struct {
 	lock    lock
 	row     row
 	request Request
+	// scope is that of the row, under the page's mutex, for who does not hold the lock.
+	scope eventstore.Scope
 	// filed: the intent is stored. dirty: row holds more than what is stored. uncertain: the ledger may hold its entry, so it cannot be
 	// withdrawn. withdrawn: it is no more.
 	filed, dirty, uncertain, withdrawn bool
@@ -82,7 +84,7 @@ func (s *Service) page(ctx context.Context, tenant eventstore.TenantID) (*page, 
 		if r.reached(Completed) {
 			continue
 		}
-		w := &run{lock: newLock(), row: r, filed: true, uncertain: true}
+		w := &run{lock: newLock(), row: r, scope: r.Scope, filed: true, uncertain: true}
 		if r.reached(Shredded) {
 			answer := r.answer()
 			w.shredded.Store(&answer)
@@ -98,6 +100,9 @@ func (p *page) add(w *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.runs[w.row.ID] = w
+	if w.row.partial() && w.row.reached(Shredded) {
+		return // what is asked of its persons next is another erasure
+	}
 	for _, person := range w.row.Led {
 		p.of[person] = w
 	}

@@ -28,6 +28,23 @@
 // withdrawing itself fails) the intent stays, and asking again, Run or Resume completes it, as they do whatever fails later. A legal hold
 // that begins between 1 and 4 withdraws it too, and the ledger is told by an entry [ActErasureRefused].
 //
+// # Erasing a part
+//
+// A [eventstore.Scope] names one conversation of a bot, or what was said before a day. The steps are the same, with these differences:
+//
+//	2  no pointers: nobody is taken
+//	5  announced  person event "re-sealed": the set's figures go out, and come in again with the copies
+//	6  shredded   what stays is stored again ([eventstore.Store.Reseal]), sealed under the keys of successors of the persons; each copy is read back and
+//	              compared; then Keys.Supersede destroys the old records, lifts the fence, and refuses what was erased for a day: the acknowledgement
+//	8  removed    the messages below the copies, and the old idempotency rows
+//
+// It acts on the whole linked set, fenced from step 4 to step 6, which takes as long as it takes to store what stays again. Readers skip what stands below the
+// copies. A scope that nothing is in is ErrNotFound; who asks again for a part that was erased gets that answer as long as nothing new is in it. What is
+// asked next of its persons is another erasure: it waits for the acknowledgement of the part before it. When that cannot come (what stays
+// cannot be read, say) and everything is to be erased, the erasure of the part becomes that of everything, with a ledger entry of its own.
+//
+// The name of the conversation stays in the register of erasures as long as a note would, then only that it was one.
+//
 // # Changing a state
 //
 // [Service.Set] restricts, objects, holds and ends each of them, always for the whole linked set:
@@ -46,7 +63,7 @@
 // # Guaranteed
 //
 //   - When Set returns without error the change is durable, for every member of the set.
-//   - When Erase returns without error, the whole linked set is shredded.
+//   - When Erase returns without error, the whole linked set is shredded; with a part, the keys that sealed it are, and what stays can be read as before.
 //   - All calls for members of one linked set answer one erasure, for ever the same.
 //   - An outage is never reported as an erasure: ErrErased comes from the vault alone.
 //   - Every effect has a ledger entry before it.

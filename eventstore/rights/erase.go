@@ -15,10 +15,10 @@ const ActErasureRefused eventstore.Act = "erasure-refused"
 // errWithdrawn tells a caller who joined an erasure that somebody else's attempt at it came to nothing.
 var errWithdrawn = errors.New("the erasure was withdrawn")
 
-// Erase erases a person's linked set and returns once it is shredded. Asked again, by whatever member, it gives the same answer (what the later
-// request asks for beside the erasure, such as a longer refusal, comes too late). It goes on
-// when ctx ends after it has begun. Errors: ErrInvalid, ErrHold, ErrNotFound, ErrUnavailable; ErrErased for a person that the vault
-// says is erased and that no erasure here took.
+// Erase erases a person's linked set, or the part of it that the scope says, and returns once it is shredded. Asked again, by whatever member, it gives
+// the same answer (what the later request asks for beside the erasure, such as a longer refusal, comes too late); of a part, as long as nothing new is
+// in it. It goes on when ctx ends after it has begun. Errors: ErrInvalid, ErrHold, ErrNotFound (also for a scope that nothing is in), ErrUnavailable;
+// ErrErased for a person that the vault says is erased and that no erasure here took.
 func (s *Service) Erase(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, r Request) (Erasure, error) {
 	r, err := checkRequest(r)
 	if err != nil {
@@ -28,10 +28,23 @@ func (s *Service) Erase(ctx context.Context, tenant eventstore.TenantID, actor A
 	if err != nil {
 		return Erasure{}, err
 	}
+	looked := r.Scope.All()
 	for {
-		w, done, err := s.open(ctx, tenant, p, actor, person, r)
+		w, done, err := s.open(ctx, tenant, p, actor, person, r, looked)
+		if err == errLook {
+			if looked, done, err = s.look(ctx, tenant, person, r.Scope); err == nil && looked {
+				continue
+			}
+		}
 		if err != nil || w == nil {
 			return done, err
+		}
+		if p.another(w, r.Scope) {
+			if err := s.first(ctx, tenant, p, w, actor, r); err != nil {
+				return Erasure{}, err
+			}
+			looked = r.Scope.All()
+			continue
 		}
 		if e := w.shredded.Load(); e != nil { // it may be removing for hours: no waiting for its lock
 			return *e, nil
@@ -46,8 +59,9 @@ func (s *Service) Erase(ctx context.Context, tenant eventstore.TenantID, actor A
 	}
 }
 
-// open finds the erasure that a person is in: a run, or the answer of a completed one. If there is none it opens a run.
-func (s *Service) open(ctx context.Context, tenant eventstore.TenantID, p *page, actor Actor, person eventstore.PersonID, r Request) (*run, Erasure, error) {
+// open finds the erasure that a person is in: a run, or the answer of a completed one. If there is none it opens a run; that of a part once
+// somebody has looked whether there is anything in it, which can take a while (errLook).
+func (s *Service) open(ctx context.Context, tenant eventstore.TenantID, p *page, actor Actor, person eventstore.PersonID, r Request, looked bool) (*run, Erasure, error) {
 	if err := p.opening.acquire(ctx); err != nil {
 		return nil, Erasure{}, err
 	}
@@ -72,14 +86,21 @@ func (s *Service) open(ctx context.Context, tenant eventstore.TenantID, p *page,
 	if w := p.find(persons(set)...); w != nil { // linked since that erasure began
 		return w, Erasure{}, nil
 	}
+	if !looked {
+		return nil, Erasure{}, errLook
+	}
 	if holds(set) > 0 {
 		return nil, Erasure{}, eventstore.ErrHold
+	}
+	cutoff, err := s.cutoff(tenant, r.Scope)
+	if err != nil {
+		return nil, Erasure{}, err
 	}
 	id, err := eventstore.NewEventID(s.now(), s.entropy)
 	if err != nil {
 		return nil, Erasure{}, err
 	}
-	w := &run{lock: newLock(), request: r, row: row{Actor: actor, Led: persons(set), References: references(set), Erasure: Erasure{
+	w := &run{lock: newLock(), request: r, scope: r.Scope, row: row{Actor: actor, Cutoff: cutoff, Led: persons(set), References: references(set), Erasure: Erasure{
 		ID: id.String(), Person: person, Persons: persons(set), Reason: r.Reason, Scope: r.Scope, Stages: map[Stage]time.Time{},
 		RefusedUntil: RefusedUntil(s.now(), r.RefuseFor),
 	}}}
@@ -95,7 +116,7 @@ func (s *Service) among(ctx context.Context, tenant eventstore.TenantID, p *page
 		return nil, Erasure{}, err
 	}
 	for _, r := range rows {
-		if !slices.Contains(r.Persons, person) {
+		if !slices.Contains(r.Persons, person) || r.partial() && r.reached(Shredded) {
 			continue
 		}
 		for _, w := range p.pending() {
@@ -186,7 +207,7 @@ func (s *Service) request(ctx context.Context, tenant eventstore.TenantID, p *pa
 	if w.row.Entry != 0 || w.row.Refused {
 		return nil
 	}
-	if err := s.point(ctx, tenant, w.row.ID, w.row.Led); err != nil {
+	if err := s.point(ctx, tenant, w); err != nil {
 		return s.withdraw(ctx, tenant, p, w, err)
 	}
 	err := s.enter(ctx, tenant, w, eventstore.ActErased)
@@ -211,10 +232,13 @@ func (s *Service) enter(ctx context.Context, tenant eventstore.TenantID, w *run,
 	return err
 }
 
-// point leads from persons to an erasure.
-func (s *Service) point(ctx context.Context, tenant eventstore.TenantID, id string, persons []eventstore.PersonID) error {
-	for _, person := range persons {
-		if err := s.c.Meta.Put(ctx, tenant, eventstore.TableErased, person.String(), []byte(id)); err != nil {
+// point leads from persons to the erasure that takes them. One of a part takes nobody.
+func (s *Service) point(ctx context.Context, tenant eventstore.TenantID, w *run) error {
+	if w.row.partial() {
+		return nil
+	}
+	for _, person := range w.row.Led {
+		if err := s.c.Meta.Put(ctx, tenant, eventstore.TableErased, person.String(), []byte(w.row.ID)); err != nil {
 			return err
 		}
 	}
@@ -254,7 +278,7 @@ func (s *Service) fence(ctx context.Context, tenant eventstore.TenantID, p *page
 	slices.SortFunc(w.row.Persons, eventstore.PersonID.Compare)
 	p.add(w)
 	w.row.Members = members
-	if err := s.point(ctx, tenant, w.row.ID, w.row.Led); err != nil {
+	if err := s.point(ctx, tenant, w); err != nil {
 		return err
 	}
 	if w.row.Entered != len(w.row.References) { // some joined since the entry
@@ -271,6 +295,9 @@ func (s *Service) announce(ctx context.Context, tenant eventstore.TenantID, _ *p
 		return nil
 	}
 	e := eventstore.PersonEvent{Kind: eventstore.PersonErased, Persons: w.row.Persons}
+	if w.row.partial() {
+		e.Kind = eventstore.PersonResealed
+	}
 	if len(w.row.Members) > 0 {
 		var months []eventstore.KeyMonth
 		for _, m := range w.row.Members {
@@ -295,11 +322,18 @@ func (s *Service) announce(ctx context.Context, tenant eventstore.TenantID, _ *p
 }
 
 // destroy is step 6, the acknowledgement.
-func (s *Service) destroy(ctx context.Context, tenant eventstore.TenantID, _ *page, w *run) error {
+func (s *Service) destroy(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
 	if w.row.reached(Shredded) {
 		return nil
 	}
-	if err := s.c.Keys.Shred(ctx, tenant, w.row.Persons, eventstore.ShredOptions{RefuseUntil: w.row.RefusedUntil}); err != nil {
+	if w.row.partial() {
+		return s.succeed(ctx, tenant, p, w)
+	}
+	err := s.c.Keys.Shred(ctx, tenant, w.row.Persons, eventstore.ShredOptions{RefuseUntil: w.row.RefusedUntil})
+	if errors.Is(err, eventstore.ErrConflict) {
+		return s.refence(ctx, tenant, p, w)
+	}
+	if err != nil {
 		return err
 	}
 	return s.reach(ctx, tenant, w, Shredded)

@@ -123,7 +123,7 @@ func TestLedgerFailsNothingHappens(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"show":    func() error { _, err := s.Show(ctx, tenant, dpo, w.a); return err },
-		"preview": func() error { _, err := s.Preview(ctx, tenant, dpo, w.a); return err },
+		"preview": func() error { _, err := s.Preview(ctx, tenant, dpo, w.a, eventstore.ScopeAll); return err },
 		"lookup": func() error {
 			_, err := s.Lookup(ctx, tenant, dpo, []eventstore.Identity{identity("web:visitor-77")})
 			return err

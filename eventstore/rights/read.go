@@ -127,7 +127,7 @@ func gone(err error) bool {
 func (s *Service) describe(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, set []eventstore.PersonRecord) (Person, error) {
 	p := summary(person, set)
 	var err error
-	p.Events, err = s.count(ctx, tenant, p.Persons)
+	p.Events, err = s.count(ctx, tenant, set)
 	return p, err
 }
 
@@ -171,9 +171,9 @@ func state(set []eventstore.PersonRecord) string {
 	return StateActive
 }
 
-func (s *Service) count(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID) (n uint64, err error) {
-	for _, person := range persons {
-		c, err := s.c.Log.Count(ctx, tenant, person)
+func (s *Service) count(ctx context.Context, tenant eventstore.TenantID, set []eventstore.PersonRecord) (n uint64, err error) {
+	for _, r := range set {
+		c, err := s.store.Count(ctx, tenant, r)
 		if err != nil {
 			return 0, err
 		}
@@ -183,27 +183,38 @@ func (s *Service) count(ctx context.Context, tenant eventstore.TenantID, persons
 }
 
 // Preview says what Erase would take, changing nothing. It reads every event of the set. Errors as [eventstore.Keys.Gate], and those of
-// [eventstore.Store.Read].
-func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Preview, error) {
+// [eventstore.Store.Read]; ErrInvalid for what is no scope, ErrNotFound when nothing is in it.
+func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, scope eventstore.Scope) (Preview, error) {
+	if err := scope.Check(); err != nil {
+		return Preview{}, err
+	}
+	cutoff, err := s.cutoff(tenant, scope)
+	if err != nil {
+		return Preview{}, err
+	}
 	set, err := s.enterSet(ctx, tenant, actor, eventstore.ActShown, person, nil)
 	if err != nil {
 		return Preview{}, err
 	}
-	p := Preview{Person: person, Persons: persons(set), Channels: []string{}, Handles: []string{}, Holds: holds(set)}
+	p := Preview{Person: person, Persons: persons(set), Scope: scope, Channels: []string{}, Handles: []string{}, Holds: holds(set)}
 	for _, r := range set {
+		if !scope.All() {
+			break // the handles stay
+		}
 		for _, id := range r.Identities {
 			p.Handles = append(p.Handles, Mask(id))
 		}
 	}
 	slices.Sort(p.Handles)
-	if p.Events, err = s.count(ctx, tenant, p.Persons); err != nil {
-		return Preview{}, err
-	}
 	channels := names{}
 	for e, err := range s.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
 		if err != nil {
 			return Preview{}, err
 		}
+		if !scope.Takes(&e.Event, cutoff) {
+			continue
+		}
+		p.Events++
 		if p.First.IsZero() || e.Event.Time.Before(p.First) {
 			p.First = e.Event.Time
 		}
@@ -213,7 +224,13 @@ func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor
 		channels.add(e.Event.Channel)
 	}
 	p.Channels = channels.sorted()
-	return p, nil
+	switch {
+	case !scope.All() && p.Events == 0:
+		return Preview{}, errNothing
+	case scope.All(): // with those that can no longer be read
+		p.Events, err = s.count(ctx, tenant, set)
+	}
+	return p, err
 }
 
 // Transcript yields a person's events. Every iteration is a request of its own: it begins with its ledger entry. ErrWithheld while a

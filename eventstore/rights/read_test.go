@@ -87,7 +87,7 @@ func TestPreview(t *testing.T) {
 	w := newWorld(t)
 	s, ctx := w.service(), t.Context()
 	w.hold(w.b, true)
-	p, err := s.Preview(ctx, tenant, support, w.a)
+	p, err := s.Preview(ctx, tenant, support, w.a, eventstore.ScopeAll)
 	w.must(err)
 	if p.Events != 6 || !slices.Equal(p.Channels, []string{"web"}) || !slices.Equal(p.Handles, []string{"a…e@example.com", "web:v…7"}) || p.Holds != 1 ||
 		len(p.Persons) != 2 || !p.First.Before(p.Last) {
@@ -97,7 +97,7 @@ func TestPreview(t *testing.T) {
 		t.Error("the ledger does not know")
 	}
 	w.log.FailReads(eventstore.ErrUnavailable)
-	if _, err := s.Preview(ctx, tenant, support, w.a); !errors.Is(err, eventstore.ErrUnavailable) {
+	if _, err := s.Preview(ctx, tenant, support, w.a, eventstore.ScopeAll); !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Errorf("an outage: %v", err)
 	}
 	w.log.FailReads(nil)

@@ -19,7 +19,9 @@ type Config struct {
 	Store  *eventstore.Store
 	// Passed says which sequence of the tenant's stream every projection has passed (nil: there are none to wait for).
 	Passed func(eventstore.TenantID) uint64
-	Now    func() time.Time
+	// Zone is a tenant's time zone, for scopes that are days (nil: UTC).
+	Zone func(eventstore.TenantID) *time.Location
+	Now  func() time.Time
 	// Settle is how long after the shredding ciphertexts are removed, so that appends in flight have ended (0: 5 s).
 	Settle time.Duration
 	// Poll is how often [Service.Run] looks again at what waits (0: 1 s). A new erasure wakes it at once.
@@ -36,6 +38,8 @@ type events interface {
 	SendOwed(ctx context.Context, tenant eventstore.TenantID) error
 	Changes(ctx context.Context, tenant eventstore.TenantID, persons []eventstore.PersonID) ([]uint64, error)
 	Read(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error]
+	Count(ctx context.Context, tenant eventstore.TenantID, r eventstore.PersonRecord) (uint64, error)
+	Reseal(ctx context.Context, tenant eventstore.TenantID, r eventstore.Resealing) (eventstore.Resealed, error)
 }
 
 // Service executes rights. It is safe for concurrent use.
@@ -120,14 +124,18 @@ type Erasure struct {
 	// RemovedMessages and LeftMessages count ciphertexts in the stream.
 	RemovedMessages uint64 `json:"removed_messages"`
 	LeftMessages    uint64 `json:"left_messages"`
+	// ErasedEvents and KeptEvents count events, when a part was erased.
+	ErasedEvents uint64 `json:"erased_events,omitempty"`
+	KeptEvents   uint64 `json:"kept_events,omitempty"`
 	// RefusedUntil is until when every event naming a handle of the person is refused, if that was asked for.
 	RefusedUntil time.Time `json:"refused_until,omitzero"`
 }
 
-// Preview is what an erasure would take. Handles are masked.
+// Preview is what an erasure of a scope would take: with a part, of the events alone. Handles are masked.
 type Preview struct {
 	Person   eventstore.PersonID   `json:"person"`
 	Persons  []eventstore.PersonID `json:"persons"`
+	Scope    eventstore.Scope      `json:"scope"`
 	Events   uint64                `json:"events"`
 	First    time.Time             `json:"first,omitzero"`
 	Last     time.Time             `json:"last,omitzero"`

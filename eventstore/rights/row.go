@@ -32,6 +32,12 @@ type row struct {
 	Members []eventstore.Member `json:"members,omitempty"`
 	// Announced is the sequence of the person event; 0 before there is one.
 	Announced uint64 `json:"announced,omitempty"`
+	// Of the erasure of a part: Cutoff is the instant before which a scope that is a day takes everything; First the sequence from which the copies
+	// stand, Prefixes those of the copies' idempotency rows, both 0 or empty before there can be copies; Copied says that all copies are there.
+	Cutoff   time.Time `json:"cutoff,omitzero"`
+	First    uint64    `json:"first,omitempty"`
+	Prefixes [][8]byte `json:"prefixes,omitempty"`
+	Copied   bool      `json:"copied,omitempty"`
 	// Refused says that a legal hold came in between.
 	Refused bool `json:"refused,omitempty"`
 }
@@ -127,12 +133,15 @@ func checkRequest(r Request) (Request, error) {
 		eventstore.ReasonPersonRequest, eventstore.ReasonConsentWithdrawn, eventstore.ReasonRetention,
 		eventstore.ReasonCourtOrder, eventstore.ReasonOther,
 	}
+	if err := r.Scope.Check(); err != nil {
+		return r, err
+	}
 	switch {
 	case !slices.Contains(reasons, r.Reason):
 		return r, eventstore.Refuse(eventstore.KindInvalid, "reason",
 			"a reason is one of person-request, consent-withdrawn, retention, court-order, other")
-	case !r.Scope.All():
-		return r, eventstore.Refuse(eventstore.KindInvalid, "scope", "the only scope is all")
+	case r.RefuseFor > 0 && !r.Scope.All():
+		return r, eventstore.Refuse(eventstore.KindInvalid, "refuse_for", "a longer refusal is for the erasure of a whole person")
 	case r.RefuseFor < 0 || r.RefuseFor > eventstore.MaxRefusal:
 		return r, errRefuseFor
 	case len(r.Note) > maxNote || !utf8.ValidString(r.Note):

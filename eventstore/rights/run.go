@@ -144,13 +144,9 @@ func (s *Service) remove(ctx context.Context, tenant eventstore.TenantID, p *pag
 
 // sweepMessages removes a run's messages and says how many came in meanwhile: they are for the next sweep.
 func (s *Service) sweepMessages(ctx context.Context, tenant eventstore.TenantID, w *run) (left uint64, err error) {
-	control, err := s.store.Changes(ctx, tenant, w.row.Persons)
+	going, err := s.removal(ctx, tenant, w)
 	if err != nil {
 		return 0, err
-	}
-	going := eventstore.Removal{Persons: w.row.Persons, Control: control}
-	for _, m := range w.row.Members {
-		going.Prefixes = append(going.Prefixes, m.RowPrefix)
 	}
 	before, saved := w.row.RemovedMessages, s.now()
 	err = s.c.Log.Remove(ctx, tenant, going, func(done, left uint64) {
@@ -164,6 +160,9 @@ func (s *Service) sweepMessages(ctx context.Context, tenant eventstore.TenantID,
 		return 0, errors.Join(err, s.save(ctx, tenant, w))
 	}
 	for _, person := range w.row.Persons {
+		if w.row.partial() {
+			break // nothing comes in behind what was announced
+		}
 		n, err := s.c.Log.Count(ctx, tenant, person)
 		if err != nil {
 			return 0, err
@@ -181,9 +180,12 @@ func (s *Service) sweep(ctx context.Context) {
 		return
 	}
 	for _, tenant := range tenants {
-		_, notes, err := s.rows(ctx, tenant)
+		rows, notes, err := s.rows(ctx, tenant)
 		if err != nil {
 			continue
+		}
+		if err := s.forgetScopes(ctx, tenant, rows); err != nil {
+			s.c.Logger.Warn("the name of an erased conversation waits to be forgotten", "tenant", tenant, "error", err)
 		}
 		for id, n := range notes {
 			if s.now().Before(n.Expires) {

@@ -118,6 +118,18 @@ func (k faultyKeys) Linked(ctx context.Context, t eventstore.TenantID, p eventst
 	return k.Keys.Linked(ctx, t, p)
 }
 
+func (k faultyKeys) Successor(ctx context.Context, t eventstore.TenantID, p eventstore.PersonID) (g eventstore.Gate, err error) {
+	failed := k.f.write("successor", false, func() error { g, err = k.Keys.Successor(ctx, t, p); return err })
+	if failed != nil {
+		return nil, failed
+	}
+	return g, nil
+}
+
+func (k faultyKeys) Supersede(ctx context.Context, t eventstore.TenantID, all []eventstore.Succession) error {
+	return k.f.write("supersede", false, func() error { return k.Keys.Supersede(ctx, t, all) })
+}
+
 type faultyMeta struct {
 	eventstore.Meta
 	f *faults
@@ -141,6 +153,14 @@ func (m faultyMeta) Get(ctx context.Context, t eventstore.TenantID, table events
 type faultyLog struct {
 	eventstore.Log
 	f *faults
+}
+
+func (l faultyLog) Submit(ctx context.Context, t eventstore.TenantID, m eventstore.Message) (ticket eventstore.Ticket, err error) {
+	failed := l.f.write("submit", false, func() error { ticket, err = l.Log.Submit(ctx, t, m); return err })
+	if failed != nil {
+		return nil, failed
+	}
+	return ticket, nil
 }
 
 func (l faultyLog) Remove(ctx context.Context, t eventstore.TenantID, r eventstore.Removal, progress func(uint64, uint64)) error {
@@ -257,6 +277,14 @@ func (s *stream) Changes(ctx context.Context, t eventstore.TenantID, persons []e
 		}
 	}
 	return out, nil
+}
+
+func (s *stream) Count(ctx context.Context, t eventstore.TenantID, r eventstore.PersonRecord) (uint64, error) {
+	return s.log.Count(ctx, t, r.Person)
+}
+
+func (s *stream) Reseal(context.Context, eventstore.TenantID, eventstore.Resealing) (eventstore.Resealed, error) {
+	return eventstore.Resealed{}, errors.New("the erasure of a part is tested with the real store")
 }
 
 func (s *stream) Read(ctx context.Context, t eventstore.TenantID, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {

@@ -187,9 +187,9 @@ func (f *fakeRights) Lookup(ctx context.Context, tenant eventstore.TenantID, act
 	return out, f.err
 }
 
-func (f *fakeRights) Preview(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID) (rights.Preview, error) {
+func (f *fakeRights) Preview(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, scope eventstore.Scope) (rights.Preview, error) {
 	_, err := f.vault.Linked(ctx, tenant, person)
-	return rights.Preview{Person: person}, err
+	return rights.Preview{Person: person, Scope: scope}, err
 }
 
 func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -20,13 +21,15 @@ import (
 // humaConfig is huma with JSON only, without its documentation page (which loads scripts from elsewhere) and its own document routes.
 func humaConfig(version string) huma.Config {
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshalStrictly}
+	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
+	schemas.RegisterTypeAlias(reflect.TypeFor[eventstore.Scope](), reflect.TypeFor[scopeSchema]())
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{Title: "Oubli", Version: version,
 				Description: "Conversation events that can be forgotten. Errors are application/problem+json and never repeat what was sent."},
 			Components: &huma.Components{
-				Schemas:         huma.NewMapRegistry("#/components/schemas/", schemaName),
+				Schemas:         schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}},
 			},
 		},
@@ -48,6 +51,10 @@ func unmarshalStrictly(b []byte, v any) error {
 		return errNotJSON
 	}
 	if err := json.Unmarshal(b, v); err != nil {
+		var p *eventstore.Problem
+		if errors.As(err, &p) {
+			return p
+		}
 		return errNotJSON.Because(err)
 	}
 	return nil

@@ -36,7 +36,7 @@ type eraseInput struct {
 		Reason eventstore.Reason `json:"reason,omitempty" doc:"person-request, consent-withdrawn, retention, court-order or other; required unless dry_run"`
 		Note   string            `json:"note,omitempty" maxLength:"4096" doc:"Sealed; expires"`
 		Ticket string            `json:"ticket,omitempty" maxLength:"256" doc:"Sealed; expires"`
-		Scope  eventstore.Scope  `json:"scope,omitempty" doc:"all (the default)"`
+		Scope  eventstore.Scope  `json:"scope,omitempty" doc:"How much is erased; all is the default"`
 		DryRun bool              `json:"dry_run,omitempty" doc:"Only say what would go"`
 		// RefuseFor is in days.
 		RefuseFor string `json:"refuse_for,omitempty" pattern:"^[0-9]{1,3}d$" maxLength:"4" doc:"Refuse every event that names a handle of the person for so many days (365d, at most 732d). Meanwhile, and until the end of that month, who holds the vault, its root register and the key-encryption key can test whether a handle they guess is refused"`
@@ -128,7 +128,7 @@ func (a *API) erase(ctx context.Context, c *call, in *eraseInput) (*reply[eraseO
 		return nil, err
 	}
 	if in.Body.DryRun {
-		p, err := a.Rights.Preview(ctx, c.tenant, c.actor(), person)
+		p, err := a.Rights.Preview(ctx, c.tenant, c.actor(), person, in.Body.Scope)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 	"syscall"
 
 	"github.com/nats-io/nats.go"
@@ -157,7 +158,7 @@ func (s *Server) openRooms(context.Context) error {
 	}
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
-		Now: s.c.Now, Logger: s.c.Log})
+		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Now: s.c.Now, Logger: s.c.Log})
 	return nil
 }
 
