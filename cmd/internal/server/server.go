@@ -7,8 +7,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
