@@ -303,6 +303,8 @@ const (
 	TableErased   MetaTable = "erased"
 	TableRequests MetaTable = "requests"
 	TableImports  MetaTable = "imports"
+	// TableRetention holds the run of retention that is under way and the last one.
+	TableRetention MetaTable = "retention"
 	// TableStates holds changes of states that are under way.
 	TableStates MetaTable = "states"
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 )
@@ -17,7 +16,7 @@ func (f *Fake) Expire(ctx context.Context, tenant eventstore.TenantID, before ev
 	if err != nil {
 		return eventstore.Expiry{}, err
 	}
-	if now := time.Now(); before > eventstore.KeyMonthOf(now, now) {
+	if now := f.Now(); before > eventstore.KeyMonthOf(now, now) {
 		return eventstore.Expiry{}, eventstore.ErrInvalid
 	}
 	t.expired = max(t.expired, before)

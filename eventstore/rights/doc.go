@@ -60,6 +60,21 @@
 // A restriction withholds the events from readers, stops appends and takes the person out of the open figures; an objection does the last alone; a hold
 // stops erasure and retention.
 //
+// # Expiring
+//
+// [Service.Run] looks at each tenant's retention once a day, and [Service.Expire] is asked by hand. A run is one row in TableRetention and goes through these
+// steps, each durable before the next begins and repeatable:
+//
+//	1  requested  ledger entry expired, with the first key month that is kept
+//	2  announced  person event "expired" on the stream: what contributed to periods that begin before counts no more
+//	3  expired    Keys.Expire: the acknowledgement. Linked sets on hold are spared and named
+//	4  removed    Log.Expire of idempotency rows and messages, but for the spared, after Config.Settle
+//	5  silenced   linked sets of which no data key is left are erased, many in one erasure with the reason retention: none of the chunk if one of them
+//	              speaks or is put on hold before the fence; they are for the next run
+//
+// One run at a time; a crash or a failure leaves it to be gone on with. Those who were spared are looked at daily: once a hold is over a run for the same month
+// takes what is left.
+//
 // # Guaranteed
 //
 //   - When Set returns without error the change is durable, for every member of the set.

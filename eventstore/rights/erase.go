@@ -264,6 +264,9 @@ func (s *Service) fence(ctx context.Context, tenant eventstore.TenantID, p *page
 	if err != nil {
 		return err
 	}
+	if w.row.Silent && slices.ContainsFunc(members, func(m eventstore.Member) bool { return len(m.Months) > 0 }) {
+		return s.spoke(ctx, tenant, p, w)
+	}
 	for _, m := range members {
 		if !slices.Contains(w.row.Persons, m.Person) {
 			w.row.Persons = append(w.row.Persons, m.Person)

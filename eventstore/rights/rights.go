@@ -26,6 +26,8 @@ type Config struct {
 	Settle time.Duration
 	// Poll is how often [Service.Run] looks again at what waits (0: 1 s). A new erasure wakes it at once.
 	Poll time.Duration
+	// Retention says how long a tenant keeps events (nil: nothing expires by itself).
+	Retention func(eventstore.TenantID) (time.Duration, error)
 	// NoteLife is how long notes and tickets are kept (0: 365 days).
 	NoteLife time.Duration
 	// Logger is told what Run could not do yet (nil: nobody).
@@ -50,6 +52,7 @@ type Service struct {
 	wake    chan struct{}
 	book    book
 	states  stateBook
+	aging   aging
 }
 
 // New makes the service. Call [Service.Resume] for each tenant before serving, and [Service.Run] to let erasures complete in the background.
@@ -69,7 +72,8 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{c: c, store: c.Store, wake: make(chan struct{}, 1), book: book{tenants: map[eventstore.TenantID]*page{}}}
+	return &Service{c: c, store: c.Store, wake: make(chan struct{}, 1), book: book{tenants: map[eventstore.TenantID]*page{}},
+		aging: aging{tenants: map[eventstore.TenantID]*agingTenant{}, wake: make(chan struct{}, 1)}}
 }
 
 // now is the time as it is stored.

@@ -38,8 +38,10 @@ type row struct {
 	First    uint64    `json:"first,omitempty"`
 	Prefixes [][8]byte `json:"prefixes,omitempty"`
 	Copied   bool      `json:"copied,omitempty"`
-	// Refused says that a legal hold came in between.
+	// Refused says that a legal hold came in between, or that somebody who was thought to be silent spoke.
 	Refused bool `json:"refused,omitempty"`
+	// Silent: it is an erasure of persons of whom retention left nothing, and must not take anybody who has a data key by then.
+	Silent bool `json:"silent,omitempty"`
 }
 
 // reached says whether a stage is behind.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -31,14 +32,17 @@ func (s *Service) settle(ctx context.Context, tenant eventstore.TenantID, p *pag
 		return nil
 	}
 	_, err := s.drive(ctx, tenant, p, w)
-	if err == errWithdrawn || errors.Is(err, eventstore.ErrHold) && !p.has(w) {
+	if err == errWithdrawn || (errors.Is(err, eventstore.ErrHold) || errors.Is(err, errSpoke)) && !p.has(w) {
 		return nil
 	}
 	return err
 }
 
-// Run completes the later stages of erasures, and the earlier ones of those that failed, until ctx ends; it then returns nil.
+// Run completes the later stages of erasures, and the earlier ones of those that failed, and lets events expire, until ctx ends; it then returns nil.
 func (s *Service) Run(ctx context.Context) error {
+	var aging sync.WaitGroup
+	defer aging.Wait()
+	aging.Go(func() { s.age(ctx) })
 	tick := time.NewTicker(s.c.Poll)
 	defer tick.Stop()
 	swept := s.now()

@@ -111,6 +111,18 @@ func (k faultyKeys) Change(ctx context.Context, t eventstore.TenantID, p eventst
 	return set, nil
 }
 
+func (k faultyKeys) Expire(ctx context.Context, t eventstore.TenantID, m eventstore.KeyMonth, progress func(uint64, uint64)) (e eventstore.Expiry, err error) {
+	failed := k.f.write("expire keys", false, func() error { e, err = k.Keys.Expire(ctx, t, m, progress); return err })
+	if failed != nil {
+		return eventstore.Expiry{}, failed
+	}
+	return e, nil
+}
+
+func (k faultyKeys) Unfence(ctx context.Context, t eventstore.TenantID, p []eventstore.PersonID) error {
+	return k.f.write("unfence", false, func() error { return k.Keys.Unfence(ctx, t, p) })
+}
+
 func (k faultyKeys) Linked(ctx context.Context, t eventstore.TenantID, p eventstore.PersonID) ([]eventstore.PersonRecord, error) {
 	if err := k.f.read(); err != nil {
 		return nil, err
@@ -165,6 +177,10 @@ func (l faultyLog) Submit(ctx context.Context, t eventstore.TenantID, m eventsto
 
 func (l faultyLog) Remove(ctx context.Context, t eventstore.TenantID, r eventstore.Removal, progress func(uint64, uint64)) error {
 	return l.f.write("remove", false, func() error { return l.Log.Remove(ctx, t, r, progress) })
+}
+
+func (l faultyLog) Expire(ctx context.Context, t eventstore.TenantID, m eventstore.KeyMonth, spared func(eventstore.PersonID) bool, progress func(uint64, uint64)) error {
+	return l.f.write("expire messages", false, func() error { return l.Log.Expire(ctx, t, m, spared, progress) })
 }
 
 // book of the ledger: entries in memory.
