@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/streams/journal"
 )
-
-// Opener is asked of stored messages: it accepts those that the vault sealed, and gives the idempotency row that each was sent under. What the vault
-// can no longer open because its person is erased or its month is over it accepts without a row. It is called from several goroutines at once.
-type Opener func(ctx context.Context, tenant eventstore.TenantID, m eventstore.Stored) (eventstore.Row, error)
 
 // Rebuilt is what [Rebuild] found of one tenant.
 type Rebuilt struct {
@@ -193,9 +187,11 @@ type building struct {
 
 // take opens the pending messages, in parallel, and puts their rows into the index, in order.
 func (u *building) take(ctx context.Context) error {
-	rows, err := openAll(ctx, u.spec, u.pending, u.b.opens)
-	if err != nil {
-		return err
+	rows, errs := openAll(ctx, u.spec, u.pending, u.b.opens)
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
 	c := change{spec: u.spec, mark: u.mark}
 	fresh := map[row]bool{}
@@ -221,40 +217,6 @@ func (u *building) take(ctx context.Context) error {
 	u.pending = u.pending[:0]
 	u.b.progress(u.b.done, u.b.total)
 	return u.b.s.index.apply(c)
-}
-
-// openAll opens messages in parallel and gives their rows. The error names the first message that is refused.
-func openAll(ctx context.Context, sp spec, all []message, opens Opener) ([]row, error) {
-	rows, errs := make([]row, len(all)), make([]error, len(all))
-	one := func(i int) (row, error) {
-		if sp.isRecords() {
-			return row{}, nil
-		}
-		st, err := sp.stored(all[i])
-		if err != nil {
-			return row{}, err
-		}
-		return opens(ctx, sp.tenant, st)
-	}
-	var wg sync.WaitGroup
-	workers := runtime.GOMAXPROCS(0)
-	for k := range workers {
-		wg.Go(func() {
-			for i := k; i < len(all); i += workers {
-				rows[i], errs[i] = one(i)
-			}
-		})
-	}
-	wg.Wait()
-	for i, err := range errs {
-		if errors.Is(err, eventstore.ErrDamaged) {
-			return nil, damaged("the message %d of the stream %s does not open under this vault", all[i].sequence, sp.stream())
-		}
-		if err != nil {
-			return nil, fmt.Errorf("opening the message %d of the stream %s: %w", all[i].sequence, sp.stream(), err)
-		}
-	}
-	return rows, nil
 }
 
 // finish makes the empty journal that follows, and says that the stream is ready.
