@@ -55,6 +55,10 @@ type commands struct {
 		Check     vaultCheckCmd     `cmd:"" help:"${cmd_vault_check}"`
 		RotateKEK vaultRotateKEKCmd `cmd:"" name:"rotate-kek" help:"${cmd_vault_rotate_kek}"`
 	} `cmd:"" help:"${cmd_vault}"`
+	Log struct {
+		Check   logCheckCmd   `cmd:"" help:"${cmd_log_check}"`
+		Rebuild logRebuildCmd `cmd:"" help:"${cmd_log_rebuild}"`
+	} `cmd:"" help:"${cmd_log}"`
 	Projections struct {
 		Status projectionsStatusCmd `cmd:"" help:"${cmd_projections_status}"`
 	} `cmd:"" help:"${cmd_projections}"`

@@ -37,6 +37,15 @@ var helpOfRest = map[string]phrase{
 	"cmd_vault_rotate_kek": {"Give the vault of a stopped server another key-encryption key.", ""},
 	"more_vault_rotate-kek": {"The register key is wrapped anew, and the old wrapping is overwritten; no other key and no data change. Both key-encryption keys are tried first, and " +
 		"the ledger of the tenant default records the act. If the command is interrupted, the old one opens the vault or the new one does.", ""},
+	"cmd_log":       {"The log of events.", "Le journal des événements."},
+	"cmd_log_check": {"Walk every stored event of a stopped server and open it.", ""},
+	"more_log_check": {"Compares log/ with nats/ as a start does, opens every event, and finds events that are missing and idempotency rows that lead nowhere. Changes nothing; " +
+		"it works on a copy of nats/ in the directory for temporary files (TMPDIR), which needs room for it. Ends with exit code 6 and the names of what is damaged; with 1 while a " +
+		"server runs on the directory.", ""},
+	"cmd_log_rebuild": {"Make log/ of a stopped server anew, when it is lost or damaged.", ""},
+	"more_log_rebuild": {"Takes what nats/ holds as what was acknowledged, and asks the vault for the idempotency row of every event. Events that were acknowledged in the last seconds " +
+		"before the server stopped stand in the lost log/ only and may be missing afterwards: bring back log/ if there is a copy. Refuses where log/ is there: move it away first. " +
+		"If it is interrupted, no server starts until it is run again.", ""},
 	"cmd_projections":        {"The statistics' machinery.", "La fabrique des statistiques."},
 	"cmd_projections_status": {"How far statistics have followed the events.", ""},
 	"cmd_config":             {"The settings in force and where they come from, secrets redacted.", "Les réglages en vigueur et leur origine, secrets masqués."},
@@ -64,6 +73,9 @@ var helpOfRest = map[string]phrase{
 	"example_vault_status":       {"oubli vault status", ""},
 	"example_vault_check":        {"oubli vault check --data /var/lib/oubli", ""},
 	"example_vault_rotate-kek":   {"oubli vault rotate-kek --data /var/lib/oubli --new-kek hcvault://vault.example.com:8200/transit/keys/oubli", ""},
+	"example_log":                {"oubli log check --data /var/lib/oubli", ""},
+	"example_log_check":          {"oubli log check --data /var/lib/oubli", ""},
+	"example_log_rebuild":        {"oubli log rebuild --data /var/lib/oubli", ""},
 	"example_projections":        {"oubli projections status", ""},
 	"example_projections_status": {"oubli projections status", ""},
 	"example_config":             {"oubli config --data /var/lib/oubli", ""},

@@ -4,21 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/ledger"
 	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/keyvault"
-	"github.com/oubli-store/oubli/keyvault/kms"
-	"github.com/oubli-store/oubli/keyvault/shadow"
 	"github.com/oubli-store/oubli/streams"
-	"github.com/oubli-store/oubli/streams/natsembed"
 )
 
 // Checked is what [CheckVault] found in one tenant.
@@ -42,25 +35,11 @@ type Checked struct {
 // looked at, and how many there are. With an external NATS the ledger is not compared. An error is one of what cannot be looked at at
 // all, ErrInUse, ErrDamaged, ErrNewerVersion among them.
 func CheckVault(ctx context.Context, c Config, next func(id eventstore.TenantID, of int)) ([]Checked, error) {
-	c = c.withDefaults()
-	data, err := findData(c.Data)
+	s, err := openStopped(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	defer data.Close()
-	dirs := c.RootDirs()
-	for i := range dirs {
-		if dirs[i], err = filepath.Abs(dirs[i]); err != nil {
-			return nil, err
-		}
-	}
-	s := &stopped{c: c, data: data, files: shadow.New()}
-	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: data.in("vault"), Roots: dirs[0], RootCopies: dirs[1:], KEK: c.KEK, KEKFile: data.in("kek"), KMS: kms.Clients(),
-		Now: c.Now, FS: s.files})
-	if err != nil {
-		return nil, explain(fmt.Errorf("opening the vault: %w", err))
-	}
-	defer s.vault.Close()
+	defer s.close()
 	all, err := s.vault.Tenants(ctx)
 	if err != nil {
 		return nil, err
@@ -82,97 +61,23 @@ func CheckVault(ctx context.Context, c Config, next func(id eventstore.TenantID,
 	return out, nil
 }
 
-// findData locks a data directory that is there.
-func findData(path string) (*dataDir, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(path, formatFile), os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not a data directory of oubli (the file %s is missing); name another --data: %w", path, formatFile, eventstore.ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening the data directory: %w", err)
-	}
-	d := &dataDir{path: path, lock: f}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w: %s; stop the server first", eventstore.ErrInUse, path)
-	}
-	err = d.check()
-	if err == nil && d.fresh {
-		err = fmt.Errorf("the first start on %s did not come to its end; start the server once", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return d, nil
-}
-
-// stopped is the files of a stopped server.
-type stopped struct {
-	c       Config
-	data    *dataDir
-	files   *shadow.FS
-	vault   *keyvault.Vault
-	streams *streams.Streams // nil with an external NATS
-}
-
 // openLedgers makes the ledgers readable: with a server of its own over a copy of their streams.
 func (s *stopped) openLedgers(ctx context.Context) (end func(), err error) {
 	if s.c.NATS != "" {
 		return func() {}, nil
 	}
-	dir, err := os.MkdirTemp("", "oubli-check-")
+	c, stop, err := s.copies(ctx, "LEDGER_*")
 	if err != nil {
 		return nil, err
 	}
-	closers := []func(){func() { os.RemoveAll(dir) }}
-	end = func() {
-		for _, f := range slices.Backward(closers) {
-			f()
-		}
-	}
-	defer func() {
-		if err != nil {
-			end()
-		}
-	}()
-	from, err := filepath.Glob(filepath.Join(s.data.in("nats"), "jetstream", "*", "streams", "LEDGER_*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, stream := range from {
-		to, err := filepath.Rel(s.data.in("nats"), stream)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(stream)); err != nil {
-			return nil, fmt.Errorf("copying a ledger to look at it: %w", err)
-		}
-	}
-	server, err := natsembed.Start(ctx, natsembed.Config{Dir: dir, Logger: s.c.Log})
-	if err != nil {
-		return nil, err
-	}
-	closers = append(closers, func() {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-		defer cancel()
-		_ = server.Stop(bounded) // it works on a copy
-	})
-	conn, err := server.Connect()
-	if err != nil {
-		return nil, err
-	}
-	closers = append(closers, conn.Close)
-	s.streams, err = streams.Open(ctx, streams.Config{Dir: s.data.in("log"), Conn: conn, Now: s.c.Now, Logger: s.c.Log, FS: s.files, Settle: natsembed.Settle})
-	if err != nil {
+	if s.streams, err = streams.Open(ctx, c); err != nil {
+		stop()
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
-	closers = append(closers, func() { _ = s.streams.Close() }) // it writes to memory
-	return end, nil
+	return func() {
+		_ = s.streams.Close() // it writes to memory
+		stop()
+	}, nil
 }
 
 func (s *stopped) check(ctx context.Context, id eventstore.TenantID) (Checked, error) {

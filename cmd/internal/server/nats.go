@@ -30,28 +30,37 @@ const (
 	inFlight = 1024
 )
 
-// openStreams starts or finds NATS, and opens log/ over it.
-func (s *Server) openStreams(ctx context.Context) error {
-	c := streams.Config{Dir: s.data.in("log"), Now: s.c.Now, Logger: s.c.Log}
+// openNATS starts or finds NATS, and says how log/ is opened over it.
+func (s *Server) openNATS(ctx context.Context) error {
+	s.log = streams.Config{Dir: s.data.in("log"), Now: s.c.Now, Logger: s.c.Log}
 	connect := func() (*nats.Conn, error) { return streams.Dial(s.c.NATS) }
 	if s.c.NATS == "" {
 		if err := s.startNATS(ctx); err != nil {
 			return err
 		}
-		connect, c.Settle = s.nats.Connect, natsembed.Settle
+		connect, s.log.Settle = s.nats.Connect, natsembed.Settle
 	}
 	var err error
-	for _, to := range []**nats.Conn{&c.Conn, &c.Reads} {
+	for _, to := range []**nats.Conn{&s.log.Conn, &s.log.Reads} {
 		if *to, err = connect(); err != nil {
 			return err
 		}
 		s.atStop("connection to NATS", func(context.Context) error { (*to).Close(); return nil })
 	}
-	s.conn = c.Conn
+	s.conn = s.log.Conn
 	if s.c.NATS != "" {
-		c.Replicas = replicas(c.Conn)
+		s.log.Replicas = replicas(s.conn)
 	}
-	if s.streams, err = streams.Open(ctx, c); err != nil {
+	return nil
+}
+
+// openStreams opens log/ over NATS.
+func (s *Server) openStreams(ctx context.Context) error {
+	if err := s.openNATS(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.streams, err = streams.Open(ctx, s.log); err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
 	s.atStop("log", func(ctx context.Context) error { return within(ctx, s.streams.Close) })

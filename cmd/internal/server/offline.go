@@ -24,6 +24,15 @@ type Offline struct {
 // OpenOffline opens what [Start] made before. Errors: ErrNotFound if there is no data directory or its first start was not finished; ErrInUse while a
 // server runs; those of Start.
 func OpenOffline(ctx context.Context, c Config) (*Offline, error) {
+	s, err := openStoppedServer(ctx, c, (*Server).openStreams)
+	if err != nil {
+		return nil, err
+	}
+	return &Offline{Vault: s.vault, Streams: s.streams, s: s}, nil
+}
+
+// openStoppedServer opens data directory and vault, and what rest opens.
+func openStoppedServer(ctx context.Context, c Config, rest func(*Server, context.Context) error) (*Server, error) {
 	c = c.withDefaults()
 	c.NATSListen = ""
 	if _, err := os.Stat(filepath.Join(c.Data, formatFile)); errors.Is(err, fs.ErrNotExist) {
@@ -32,7 +41,9 @@ func OpenOffline(ctx context.Context, c Config) (*Offline, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.StartWithin)
 	defer cancel()
 	s := &Server{c: c, work: ctx, ended: make(chan struct{}), tenants: map[eventstore.TenantID]*tenant{}}
-	for _, step := range []func(context.Context) error{s.openData, s.finished, s.openVault, s.openStreams} {
+	for _, step := range []func(context.Context) error{
+		s.openData, s.finished, s.openVault, func(ctx context.Context) error { return rest(s, ctx) },
+	} {
 		if err := step(ctx); err != nil {
 			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 			defer cancel()
@@ -40,7 +51,7 @@ func OpenOffline(ctx context.Context, c Config) (*Offline, error) {
 			return nil, explain(err)
 		}
 	}
-	return &Offline{Vault: s.vault, Streams: s.streams, s: s}, nil
+	return s, nil
 }
 
 // finished refuses a directory whose first start was interrupted: there may be no vault to open yet.

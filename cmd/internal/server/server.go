@@ -37,6 +37,7 @@ type Server struct {
 	vault    *keyvault.Vault
 	nats     *natsembed.Server
 	conn     *nats.Conn
+	log      streams.Config // how log/ is opened
 	streams  *streams.Streams
 	door     eventstore.Door
 	store    *eventstore.Store
