@@ -482,7 +482,7 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 	}
 	for i := range 5 {
 		before := mustEnter(t, v, eventstore.Identity{Namespace: "web", ID: fmt.Sprintf("before-%d", i)})
-		s, err := v.Snapshot(t.Context(), func(context.Context) error { return nil })
+		s, err := v.Snapshot(t.Context(), func(context.Context, []eventstore.TenantID) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

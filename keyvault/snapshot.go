@@ -37,9 +37,10 @@ type ImagedTenant struct {
 // Row is one row of a vault, as it is stored.
 type Row struct{ Key, Value []byte }
 
-// Snapshot takes hold of the whole vault. While at is called (nil: nothing is) nobody writes to any tenant: whatever it reads elsewhere is of the same
-// moment. It must be quick and must not use the vault. Then all go on. The caller must close the snapshot, before the vault.
-func (v *Vault) Snapshot(ctx context.Context, at func(context.Context) error) (_ *Snapshot, err error) {
+// Snapshot takes hold of the whole vault. While at is called with the tenants that are not erased (nil: nothing is) nobody writes to any of them:
+// whatever it reads elsewhere is of the same moment. It must be quick and must not use the vault. Then all go on. The caller must close the snapshot,
+// before the vault.
+func (v *Vault) Snapshot(ctx context.Context, at func(context.Context, []eventstore.TenantID) error) (_ *Snapshot, err error) {
 	if err := v.ready(); err != nil {
 		return nil, err
 	}
@@ -59,8 +60,14 @@ func (v *Vault) Snapshot(ctx context.Context, at func(context.Context) error) (_
 		s.Tenants = append(s.Tenants, image)
 	}
 	slices.SortFunc(s.Tenants, func(a, b ImagedTenant) int { return int(a.Number) - int(b.Number) })
+	var live []eventstore.TenantID
+	for _, t := range s.Tenants {
+		if !t.Erased {
+			live = append(live, t.Name)
+		}
+	}
 	if at != nil {
-		if err := at(ctx); err != nil {
+		if err := at(ctx, live); err != nil {
 			s.wipe()
 			return nil, err
 		}

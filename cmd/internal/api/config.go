@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oubli-store/oubli/cmd/internal/access"
+	"github.com/oubli-store/oubli/cmd/internal/backup"
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/ledger"
@@ -32,8 +33,14 @@ type Config struct {
 	Tenants  Tenants
 	// Tree says how large a tenant's key tree is.
 	Tree func(eventstore.TenantID) (keyvault.TenantStatus, error)
+	// Backups makes backups (nil: there are none).
+	Backups Backups
+	// BackupStatus says how the schedule of backups does (nil: there is none).
+	BackupStatus func() backup.Status
 	// Ready lists what keeps the server from serving; none: it is ready.
 	Ready func(context.Context) []Reason
+	// Notes lists what an operator should look at although the server serves (nil: nothing).
+	Notes func(context.Context) []Reason
 	// Log takes one line for each request and each unexpected error, without personal data.
 	Log *slog.Logger
 	// Now is the clock (nil: time.Now).

@@ -68,6 +68,7 @@ func New(c Config) *API {
 	a.registerStats()
 	a.registerLedger()
 	a.registerManagement()
+	a.registerBackup()
 	a.registerHealth()
 	a.openapi = document(a.huma)
 	return a

@@ -15,6 +15,12 @@ type healthOutput struct {
 	Status string `json:"status"`
 }
 
+// readyOutput says that the server is ready, and what an operator should look at nevertheless.
+type readyOutput struct {
+	Status string   `json:"status"`
+	Notes  []Reason `json:"notes,omitempty" doc:"What does not keep the server from serving, and should be put right"`
+}
+
 // unready is the problem of a server that is not ready, with its reasons.
 type unready struct {
 	*Problem
@@ -30,7 +36,7 @@ func (a *API) registerHealth() {
 		})
 	ready := operation("readyz", "GET", "/readyz", "The server can store and read events; else 503 with reasons")
 	ready.Responses = map[string]*huma.Response{"200": {Description: "Ready",
-		Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(healthOutput{}, "Health")}}}}
+		Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(readyOutput{}, "Ready")}}}}
 	a.raw(ready, a.readyz)
 	figures := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	op := operation("metrics", "GET", "/metrics", "Figures for Prometheus")
@@ -48,7 +54,11 @@ func (a *API) registerHealth() {
 func (a *API) readyz(w http.ResponseWriter, r *http.Request, _ *call) error {
 	reasons := a.Ready(r.Context())
 	if len(reasons) == 0 {
-		return writeJSON(w, http.StatusOK, healthOutput{"ready"})
+		out := readyOutput{Status: "ready"}
+		if a.Notes != nil {
+			out.Notes = a.Notes(r.Context())
+		}
+		return writeJSON(w, http.StatusOK, out)
 	}
 	p := problemOf(errUnready)
 	b, err := json.Marshal(unready{p, reasons})

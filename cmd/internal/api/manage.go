@@ -63,6 +63,11 @@ type vaultOutput struct {
 	Vault  string              `json:"vault"`
 	Tenant eventstore.TenantID `json:"tenant"`
 	keyvault.TenantStatus
+	// The schedule of backups, where there is one.
+	BackupLast    time.Time `json:"backup_last,omitzero" required:"false" doc:"The newest backup on time"`
+	BackupNext    time.Time `json:"backup_next,omitzero" required:"false" doc:"When the next is due"`
+	BackupFiles   int       `json:"backup_files,omitempty" required:"false" doc:"Backups that are kept"`
+	BackupFailure string    `json:"backup_failure,omitempty" required:"false" doc:"What went wrong since"`
 }
 
 type projectionsOutput struct {
@@ -211,7 +216,12 @@ func (a *API) vaultStatus(ctx context.Context, c *call, _ *struct{}) (*reply[vau
 	if err != nil {
 		return nil, err
 	}
-	return ok(vaultOutput{a.Keys.Vault().String(), c.tenant, tree}), nil
+	out := vaultOutput{Vault: a.Keys.Vault().String(), Tenant: c.tenant, TenantStatus: tree}
+	if a.BackupStatus != nil {
+		s := a.BackupStatus()
+		out.BackupLast, out.BackupNext, out.BackupFiles, out.BackupFailure = s.Last, s.Next, s.Files, s.Failure
+	}
+	return ok(out), nil
 }
 
 func (a *API) projectionsStatus(ctx context.Context, c *call, _ *struct{}) (*reply[projectionsOutput], error) {

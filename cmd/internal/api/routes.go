@@ -84,6 +84,7 @@ var Routes = []Route{
 	{Method: "POST", Path: "/v1/tenants/{id}/erase", Roles: roles(admin), Instance: true},
 	{Method: "GET", Path: "/v1/vault/status", Roles: roles(admin)},
 	{Method: "GET", Path: "/v1/projections/status", Roles: roles(admin)},
+	{Method: "POST", Path: "/v1/backup", Roles: roles(admin), Instance: true, Body: SmallJSON},
 
 	{Method: "GET", Path: "/healthz", Roles: roles(admin), Open: OnLoopback},
 	{Method: "GET", Path: "/readyz", Roles: roles(admin), Open: OnLoopback},

@@ -63,6 +63,8 @@ type commands struct {
 		Status projectionsStatusCmd `cmd:"" help:"${cmd_projections_status}"`
 	} `cmd:"" help:"${cmd_projections}"`
 
+	Backup backupCmd `cmd:"" help:"${cmd_backup}"`
+
 	ShowConfig configCmd  `cmd:"" name:"config" help:"${cmd_config}"`
 	Version    versionCmd `cmd:"" help:"${cmd_version}"`
 }

@@ -13,16 +13,20 @@ import (
 // serveFlags are the server's settings beside those that every command takes. [settings.Load] reads environment and file: what stands in env
 // here is for the help.
 type serveFlags struct {
-	Roots      []string `env:"OUBLI_ROOTS" sep:"none" placeholder:"DIR" help:"Directory of the root register, best on a volume of its own (otherwise: roots in the data directory). Given several times: a copy in each."`
-	Listen     string   `env:"OUBLI_LISTEN" placeholder:"ADDR" help:"Where HTTP is served (otherwise: 127.0.0.1:8420)."`
-	NATS       string   `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"A NATS cluster of your own with JetStream (otherwise: a server inside the process)."`
-	NATSListen string   `name:"nats-listen" env:"OUBLI_NATS_LISTEN" placeholder:"ADDR" help:"Where the NATS server inside the process listens for bots (otherwise: nowhere)."`
-	KEK        string   `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The key-encryption key (otherwise: the file kek in the data directory)."`
-	TLSCert    string   `name:"tls-cert" env:"OUBLI_TLS_CERT" placeholder:"FILE" help:"TLS certificate."`
-	TLSKey     string   `name:"tls-key" env:"OUBLI_TLS_KEY" placeholder:"FILE" help:"TLS key."`
-	Production bool     `env:"OUBLI_PRODUCTION" help:"Refuse everything that is fit for trying out only, all reasons at once."`
-	LogLevel   string   `env:"OUBLI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error (otherwise: info)."`
-	LogFormat  string   `env:"OUBLI_LOG_FORMAT" placeholder:"FORMAT" help:"text or json (otherwise: text)."`
+	Roots           []string `env:"OUBLI_ROOTS" sep:"none" placeholder:"DIR" help:"Directory of the root register, best on a volume of its own (otherwise: roots in the data directory). Given several times: a copy in each."`
+	Listen          string   `env:"OUBLI_LISTEN" placeholder:"ADDR" help:"Where HTTP is served (otherwise: 127.0.0.1:8420)."`
+	NATS            string   `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"A NATS cluster of your own with JetStream (otherwise: a server inside the process)."`
+	NATSListen      string   `name:"nats-listen" env:"OUBLI_NATS_LISTEN" placeholder:"ADDR" help:"Where the NATS server inside the process listens for bots (otherwise: nowhere)."`
+	KEK             string   `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The key-encryption key (otherwise: the file kek in the data directory)."`
+	TLSCert         string   `name:"tls-cert" env:"OUBLI_TLS_CERT" placeholder:"FILE" help:"TLS certificate."`
+	TLSKey          string   `name:"tls-key" env:"OUBLI_TLS_KEY" placeholder:"FILE" help:"TLS key."`
+	BackupDir       string   `name:"backup-dir" env:"OUBLI_BACKUP_DIR" placeholder:"DIR" help:"Where backups are made on time (otherwise: none are)."`
+	BackupEvery     string   `name:"backup-every" env:"OUBLI_BACKUP_EVERY" placeholder:"PERIOD" help:"How often (otherwise: 24h)."`
+	BackupKeep      string   `name:"backup-keep" env:"OUBLI_BACKUP_KEEP" placeholder:"PERIOD" help:"How long a backup may be used; then it is deleted (otherwise: 60d)."`
+	BackupRecipient string   `name:"backup-recipient" env:"OUBLI_BACKUP_RECIPIENT" placeholder:"KEY" help:"Who can open backups: a public key of age, or several separated by commas. No others can be made then."`
+	Production      bool     `env:"OUBLI_PRODUCTION" help:"Refuse everything that is fit for trying out only, all reasons at once."`
+	LogLevel        string   `env:"OUBLI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error (otherwise: info)."`
+	LogFormat       string   `env:"OUBLI_LOG_FORMAT" placeholder:"FORMAT" help:"text or json (otherwise: text)."`
 }
 
 // given reports whether a flag was given on the command line, and its value.

@@ -27,8 +27,11 @@ var helpOfRest = map[string]phrase{
 	"cmd_token_rotate": {"Give an access token a new secret; the old one ends at once.", ""},
 	"cmd_token_revoke": {"End an access token at once.", ""},
 
-	"cmd_ledger":       {"The record of every privileged act.", "Le registre de chaque acte privilégié."},
-	"cmd_ledger_list":  {"The entries of the ledger, the oldest first.", ""},
+	"cmd_ledger":      {"The record of every privileged act.", "Le registre de chaque acte privilégié."},
+	"cmd_ledger_list": {"The entries of the ledger, the oldest first.", ""},
+	"cmd_backup":      {"Make a backup of the whole instance: events, vault and ledger.", ""},
+	"more_backup": {"The server goes on meanwhile. One age file is written, which only the holders of the recipients' identities can open; the root register and the " +
+		"key-encryption key are not in it. The ledger of every tenant records it. docs/backup.md says how to restore, and what cannot be.", ""},
 	"cmd_vault":        {"The key vault.", "Le coffre à clés."},
 	"cmd_vault_status": {"How the key vault is doing.", ""},
 	"cmd_vault_check":  {"Open everything in the vault of a stopped server and compare it with the ledger.", ""},
@@ -69,6 +72,7 @@ var helpOfRest = map[string]phrase{
 	"example_token_revoke":       {"oubli token revoke 7Q2M4K", ""},
 	"example_ledger":             {"oubli ledger list", ""},
 	"example_ledger_list":        {"oubli ledger list", ""},
+	"example_backup":             {"oubli backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudtwf2mqs0jd3r --output oubli.age", ""},
 	"example_vault":              {"oubli vault status", ""},
 	"example_vault_status":       {"oubli vault status", ""},
 	"example_vault_check":        {"oubli vault check --data /var/lib/oubli", ""},

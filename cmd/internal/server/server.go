@@ -16,6 +16,7 @@ import (
 
 	"github.com/oubli-store/oubli/cmd/internal/access"
 	"github.com/oubli-store/oubli/cmd/internal/api"
+	"github.com/oubli-store/oubli/cmd/internal/backup"
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/door"
@@ -66,6 +67,9 @@ type Server struct {
 	tenants map[eventstore.TenantID]*tenant
 	// changing is held while a tenant is made or erased.
 	changing sync.Mutex
+	// backingUp is held while a backup is made; backups is their schedule, nil without one.
+	backingUp sync.Mutex
+	backups   *backup.Schedule
 }
 
 // closer ends one part within the time of its context.
@@ -97,7 +101,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 func (s *Server) start(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.work = work
-	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openTenants, s.noteLost, s.openAccess} {
+	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openTenants, s.noteLost, s.openAccess, s.openBackups} {
 		if err := step(ctx); err != nil {
 			cancel()
 			return err
@@ -108,6 +112,7 @@ func (s *Server) start(ctx context.Context) error {
 		return within(ctx, func() error { s.running.Wait(); return nil })
 	})
 	s.run()
+	s.runBackups()
 	if err := s.openAPI(); err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@ func (s Server) Check() error {
 	if s.NATS != "" && s.NATSListen != "" {
 		r = append(r, "nats and nats-listen: set one; with an external NATS cluster no embedded server listens")
 	}
+	if s.BackupDir != "" && s.BackupRecipients == "" {
+		r = append(r, "backup-dir and backup-recipient: set both; without a recipient nobody could open the backups")
+	}
 	if s.Production {
 		r = append(r, s.production(filesystem)...)
 	}

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/oubli-store/oubli/cmd/internal/backup"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/kms"
 )
@@ -28,6 +30,9 @@ type Server struct {
 	// Checkpoint is where a checkpoint is kept outside, a file or an https URL.
 	Checkpoint string
 	Production bool
+	// BackupDir is where backups are made, BackupEvery and BackupKeep the periods; empty: no backups on time. BackupRecipients are public keys of age,
+	// separated by commas: the only ones that a backup is sealed to, if there are any.
+	BackupDir, BackupEvery, BackupKeep, BackupRecipients string
 	// LogLevel is debug, info, warn or error; LogFormat text or json.
 	LogLevel, LogFormat string
 
@@ -72,6 +77,10 @@ var server = []setting{
 	text("tls-cert", "", "the TLS certificate's file", "a path", optional(isPath), func(s *Server) *string { return &s.TLSCert }),
 	text("tls-key", "", "the TLS key's file", "a path", optional(isPath), func(s *Server) *string { return &s.TLSKey }),
 	text("checkpoint", "", "where a checkpoint is kept outside of the data directory", "a path or a URL https://…", optional(isCheckpoint), func(s *Server) *string { return &s.Checkpoint }),
+	text("backup-dir", "", "where backups are made on time (default: none are)", "a path", optional(isPath), func(s *Server) *string { return &s.BackupDir }),
+	text("backup-every", "24h", "how often", "a period like 24h or 7d, at least 1m", isPeriod(time.Minute), func(s *Server) *string { return &s.BackupEvery }),
+	text("backup-keep", "60d", "how long a backup may be used; then it is deleted", "a period like 60d, of at least 1h", isPeriod(backup.MinKeep), func(s *Server) *string { return &s.BackupKeep }),
+	text("backup-recipient", "", "who can open backups; no others can be made then", "one or more public keys age1…, ssh-ed25519 … or ssh-rsa …, separated by commas", optional(isRecipients), func(s *Server) *string { return &s.BackupRecipients }),
 	{"production", "false", "refuse everything that is fit for trying out only", "true or false",
 		func(v string) bool { _, err := strconv.ParseBool(v); return err == nil },
 		func(s *Server, v string) { s.Production, _ = strconv.ParseBool(v) },
@@ -195,6 +204,18 @@ func redact(name, value string) string {
 		}
 	}
 	return strings.Join(parts, ",")
+}
+
+func isPeriod(least time.Duration) func(string) bool {
+	return func(v string) bool {
+		d, err := backup.ParsePeriod(v)
+		return err == nil && d >= least && d <= backup.MaxKeep
+	}
+}
+
+func isRecipients(v string) bool {
+	_, err := backup.ParseRecipients(strings.Split(v, ","))
+	return err == nil
 }
 
 func optional(valid func(string) bool) func(string) bool {
