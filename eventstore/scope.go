@@ -100,7 +100,7 @@ func (s Scope) MarshalJSON() ([]byte, error) {
 	return json.Marshal(scopeParts(s))
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It refuses what [Scope.Check] refuses, and never repeats what it was given.
+// UnmarshalJSON implements [json.Unmarshaler]. It reads what has the form; [Scope.Check] says whether it is a scope. Neither repeats what it was given.
 func (s *Scope) UnmarshalJSON(b []byte) error {
 	*s = Scope{}
 	var code ScopeCode
@@ -117,7 +117,7 @@ func (s *Scope) UnmarshalJSON(b []byte) error {
 		return errScope
 	}
 	*s = Scope(p)
-	return s.Check()
+	return nil
 }
 
 var errScope = Refuse(KindInvalid, "scope", `a scope is "all", {"conversation":"…","bot":"…"} or {"before":"2026-01-31"}`)

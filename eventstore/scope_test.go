@@ -32,6 +32,9 @@ func TestScopeJSON(t *testing.T) {
 	} {
 		var s Scope
 		err := s.UnmarshalJSON([]byte(in))
+		if err == nil {
+			err = s.Check()
+		}
 		if !errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%.40s: %v", in, err)
 		}

@@ -137,6 +137,11 @@ func TestErase(t *testing.T) {
 	if preview.Preview.Person != person.String() || preview.Erasure != "" {
 		t.Errorf("%+v", preview)
 	}
+	for _, scope := range []string{`"all"`, `{"conversation":"c-1","bot":"shop"}`, `{"before":"2026-01-31"}`} {
+		if r := erase(`{"dry_run":true,"scope":` + scope + `}`); r.StatusCode != 200 || !strings.Contains(r.text, `"scope":`+scope) {
+			t.Errorf("the scope %s: %d %s", scope, r.StatusCode, r.text)
+		}
+	}
 	var done struct {
 		Erasure, Person string
 		Preview         any

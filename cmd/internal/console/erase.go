@@ -16,14 +16,21 @@ type eraseCmd struct {
 	Note      string `placeholder:"TEXT" help:"${flag_note}"`
 	Ticket    string `placeholder:"T" help:"${flag_ticket}"`
 	RefuseFor string `placeholder:"365d" help:"${flag_refuse_for}"`
-	Yes       bool   `help:"${flag_yes}"`
-	DryRun    bool   `help:"${flag_dry_run}"`
+	// Conversation and Before say a part.
+	Conversation string `placeholder:"BOT/ID" help:"${flag_erase_conversation}"`
+	Before       string `placeholder:"DATE" help:"${flag_erase_before}"`
+	Yes          bool   `help:"${flag_yes}"`
+	DryRun       bool   `help:"${flag_dry_run}"`
 }
 
 // Run shows what would go, asks, and erases.
 func (c eraseCmd) Run(e *env) error {
 	if !c.Yes && !c.DryRun && !e.inTTY {
 		return usage(e.say("need_yes"))
+	}
+	scope, err := c.scope(e)
+	if err != nil {
+		return err
 	}
 	a, person, err := c.find(e)
 	if err != nil {
@@ -33,8 +40,9 @@ func (c eraseCmd) Run(e *env) error {
 	var seen struct {
 		Preview rights.Preview `json:"preview"`
 	}
-	err = a.call(e.ctx, "POST", path, nil, c.with(map[string]any{"reason": c.Reason, "dry_run": true}), &seen)
-	again := errors.Is(err, eventstore.ErrErased) && !c.DryRun // there is nothing left to ask about: the same answer comes again
+	err = a.call(e.ctx, "POST", path, nil, c.with(scope, map[string]any{"reason": c.Reason, "dry_run": true}), &seen)
+	// There is nothing left to ask about: the same answer comes again, if there was one.
+	again := !c.DryRun && (errors.Is(err, eventstore.ErrErased) || !scope.All() && errors.Is(err, eventstore.ErrNotFound))
 	if err != nil && !again {
 		return err
 	}
@@ -52,19 +60,23 @@ func (c eraseCmd) Run(e *env) error {
 		if seen.Preview.Holds > 0 {
 			return exit{Refused, errors.New(e.say("on_hold"))}
 		}
-		if err := c.confirm(e); err != nil {
+		if err := c.confirm(e, scope); err != nil {
 			return err
 		}
 	}
 	var done rights.Erasure
-	request := c.with(map[string]any{"reason": c.Reason, "note": c.Note, "ticket": c.Ticket})
+	request := c.with(scope, map[string]any{"reason": c.Reason, "note": c.Note, "ticket": c.Ticket})
 	if err := a.call(e.ctx, "POST", path, nil, request, &done); err != nil {
 		return err
 	}
 	if e.JSON {
 		return e.document(done)
 	}
-	fmt.Fprintln(e.out, e.say("erased"))
+	if done.Scope.All() {
+		fmt.Fprintln(e.out, e.say("erased"))
+	} else {
+		fmt.Fprintln(e.out, e.say("erased_part"))
+	}
 	if err := e.erasure(done); err != nil {
 		return err
 	}
@@ -74,8 +86,27 @@ func (c eraseCmd) Run(e *env) error {
 	return nil
 }
 
+// scope reads how much is to be erased.
+func (c eraseCmd) scope(e *env) (scope eventstore.Scope, err error) {
+	if c.Conversation != "" {
+		bot, conversation, ok := strings.Cut(c.Conversation, "/")
+		if !ok || bot == "" || conversation == "" {
+			return scope, usage(e.say("bad_conversation"))
+		}
+		scope.Bot, scope.Conversation = eventstore.BotID(bot), eventstore.ConversationID(conversation)
+	}
+	scope.Before = c.Before
+	if err := scope.Check(); err != nil {
+		return scope, usage(err.Error())
+	}
+	return scope, nil
+}
+
 // with adds to a request what is asked for beside the erasure.
-func (c eraseCmd) with(request map[string]any) map[string]any {
+func (c eraseCmd) with(scope eventstore.Scope, request map[string]any) map[string]any {
+	if !scope.All() {
+		request["scope"] = scope
+	}
 	if c.RefuseFor != "" {
 		request["refuse_for"] = c.RefuseFor
 	}
@@ -93,6 +124,7 @@ func (e *env) preview(w io.Writer, p rights.Preview) error {
 			i++
 		}
 	}
+	e.scope(&t, p.Scope)
 	events := fmt.Sprint(p.Events)
 	if !p.First.IsZero() {
 		events = e.say("from_to", p.Events, when(p.First), when(p.Last))
@@ -113,6 +145,16 @@ func (e *env) preview(w io.Writer, p rights.Preview) error {
 	return t.print(w, "  ")
 }
 
+// scope says how much, unless it is everything.
+func (e *env) scope(t *table, s eventstore.Scope) {
+	switch s.Code() {
+	case eventstore.ScopeCodeConversation:
+		t.add(e.say("scope"), e.say("scope_conversation", string(s.Conversation), string(s.Bot)))
+	case eventstore.ScopeCodeBefore:
+		t.add(e.say("scope"), e.say("scope_before", s.Before))
+	}
+}
+
 // or says "none" for nothing.
 func (e *env) or(s string) string {
 	if s == "" {
@@ -122,11 +164,15 @@ func (e *env) or(s string) string {
 }
 
 // confirm asks on the terminal.
-func (c eraseCmd) confirm(e *env) error {
+func (c eraseCmd) confirm(e *env, scope eventstore.Scope) error {
 	if c.Yes {
 		return nil
 	}
-	io.WriteString(e.err, e.say("ask_erase"))
+	ask := "ask_erase"
+	if !scope.All() {
+		ask = "ask_erase_part"
+	}
+	io.WriteString(e.err, e.say(ask))
 	line, err := e.in.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

@@ -112,3 +112,41 @@ func TestErasureAsJSON(t *testing.T) {
 	_, out, _ = run(t, "", "erasure", "list")
 	want(t, "the list in French", out, "ÉTAPE", "demande de la personne", "détruit : les clés n'existent plus")
 }
+
+// TestErasePart: the scope is sent as it is documented, shown, and asked about as a part.
+func TestErasePart(t *testing.T) {
+	for _, c := range []struct{ flag, value, sent, shown, scope string }{
+		{"--conversation", "shop-fr/c/42", `"scope":{"conversation":"c/42","bot":"shop-fr"}`, "the conversation c/42 of shop-fr", `{"conversation":"c/42","bot":"shop-fr"}`},
+		{"--before", "2026-01-31", `"scope":{"before":"2026-01-31"}`, "what was said before 2026-01-31", `{"before":"2026-01-31"}`},
+	} {
+		f := newFake(t)
+		f.routes["POST /v1/persons/"+alice+"/erase"] = func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(f.bodies[len(f.bodies)-1], `"dry_run":true`) {
+				io.WriteString(w, `{"preview":{"person":"`+alice+`","persons":["`+alice+`"],"scope":`+c.scope+`,"events":2,"channels":["web"],"handles":[],"holds":0}}`)
+				return
+			}
+			io.WriteString(w, `{"erasure":"01KERASURE","person":"`+alice+`","persons":["`+alice+`"],"reason":"person-request","scope":`+c.scope+
+				`,"erased_events":2,"kept_events":7,"stages":{"requested":"2026-11-22T10:00:00Z"}}`)
+		}
+		args := []string{"person", "erase", "--person", alice, "--reason", "person-request", c.flag, c.value}
+		code, out, err := run(t, "", append(args, "--yes")...)
+		if code != Done {
+			t.Errorf("%s: exit code %d", c.flag, code)
+		}
+		want(t, "the preview", err, c.shown)
+		want(t, "the answer", out, "the rest can be read as before", c.shown, "2 erased, 7 kept")
+		for _, body := range f.bodies {
+			want(t, "a request", body, c.sent)
+		}
+		f.on("POST /v1/persons/"+alice+"/erase", 404, problemDoc("not-found", "scope: the person has no event in this scope; nothing is erased"))
+		if code, _, _ := run(t, "", append(args, "--dry-run")...); code != NotFound {
+			t.Errorf("%s that nothing is in: exit code %d", c.flag, code)
+		}
+	}
+	for _, wrong := range [][]string{{"--conversation", "c-42"}, {"--conversation", "/c"}, {"--before", "31.01.2026"}, {"--before", "2026-01-31", "--conversation", "a/b"}} {
+		newFake(t)
+		if code, _, _ := run(t, "", append([]string{"person", "erase", "--person", alice, "--reason", "other", "--yes"}, wrong...)...); code != Usage {
+			t.Errorf("%v: exit code %d", wrong, code)
+		}
+	}
+}

@@ -86,6 +86,10 @@ func (e *env) erasure(x rights.Erasure) error {
 			i++
 		}
 	}
+	e.scope(&t, x.Scope)
+	if x.KeptEvents+x.ErasedEvents > 0 {
+		t.add(e.say("events"), e.say("erased_kept", x.ErasedEvents, x.KeptEvents))
+	}
 	if x.Reason != "" {
 		t.add(e.say("reason"), e.code("reason_", string(x.Reason)))
 	}

@@ -102,11 +102,11 @@ var helpOfPerson = map[string]phrase{
 		"Forget a person for good, under all their handles.",
 		"Oublier une personne pour de bon, sous tous ses identifiants."},
 	"more_person_erase": {
-		"It first shows what would go, and asks. When it has answered, nothing of the person can be read any more, by anybody; there is no way back.",
-		"La commande montre d'abord ce qui disparaîtrait, et demande confirmation. Dès sa réponse, plus rien de la personne n'est lisible, par qui que ce soit ; il n'y a pas de retour possible."},
+		"It first shows what would go, and asks. When it has answered, nothing of the person can be read any more, by anybody; there is no way back.\n\nA part can be erased instead: one conversation, or what was said before a day. What stays is stored again under new keys, and meanwhile the person cannot be read or written.",
+		"La commande montre d'abord ce qui disparaîtrait, et demande confirmation. Dès sa réponse, plus rien de la personne n'est lisible, par qui que ce soit ; il n'y a pas de retour possible.\n\nOn peut n'effacer qu'une partie : une conversation, ou ce qui a été dit avant un jour. Ce qui reste est conservé de nouveau sous d'autres clés ; pendant ce temps, rien de la personne ne peut être lu ni écrit."},
 	"example_person_erase": {
-		"oubli person erase --identity email:alice@example.com --reason person-request --dry-run\noubli person erase --identity email:alice@example.com --reason person-request --ticket T-4711",
-		"oubli person erase --identity email:alice@example.com --reason person-request --dry-run\noubli person erase --identity email:alice@example.com --reason person-request --ticket T-4711"},
+		"oubli person erase --identity email:alice@example.com --reason person-request --dry-run\noubli person erase --identity email:alice@example.com --reason person-request --ticket T-4711\noubli person erase --identity - --reason person-request --conversation shop-fr/c-42",
+		"oubli person erase --identity email:alice@example.com --reason person-request --dry-run\noubli person erase --identity email:alice@example.com --reason person-request --ticket T-4711\noubli person erase --identity - --reason person-request --conversation shop-fr/c-42"},
 	"flag_reason": {
 		"Why: person-request, consent-withdrawn, retention, court-order or other.",
 		"Pourquoi : person-request (demande de la personne), consent-withdrawn (consentement retiré), retention (durée de conservation), court-order (décision de justice) ou other (autre)."},
@@ -115,6 +115,12 @@ var helpOfPerson = map[string]phrase{
 	"flag_refuse_for": {
 		"Also refuse, for so many days (at most 732d), every event that names a handle of this person. Only when they ask for it: meanwhile someone who holds the vault, its roots and the key-encryption key can test whether a handle they guess is refused.",
 		"Refuser aussi, pendant ce nombre de jours (732d au plus), tout événement qui nomme un identifiant de cette personne. Seulement à sa demande : pendant ce temps, qui détient le coffre, ses racines et la clé maîtresse peut vérifier si un identifiant deviné est refusé."},
+	"flag_erase_conversation": {
+		"Only this conversation of a bot, as the transcript names it: shop-fr/c-42.",
+		"Seulement cette conversation d'un bot, telle que la nomme la transcription : shop-fr/c-42."},
+	"flag_erase_before": {
+		"Only what was said before this day (in the tenant's time zone), such as 2026-01-31.",
+		"Seulement ce qui a été dit avant ce jour (dans le fuseau horaire du client), par exemple 2026-01-31."},
 	"flag_yes":     {"Do not ask.", "Ne pas demander confirmation."},
 	"flag_dry_run": {"Only show what would go.", "Montrer seulement ce qui disparaîtrait."},
 
