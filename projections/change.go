@@ -48,6 +48,8 @@ func (f *fold) change(ctx context.Context, e *eventstore.PersonEvent) error {
 		return f.takeIn(e.Persons, flagRestricted)
 	case eventstore.PersonUnobjected:
 		return f.takeIn(e.Persons, flagObjected)
+	case eventstore.PersonExpired:
+		return f.expire(e.Before)
 	}
 	return nil // What else happens to persons concerns no figure.
 }

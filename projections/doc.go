@@ -39,6 +39,7 @@
 //	T 'G' period mark tag                                   a tag that stands under the mark
 //	T 'R' period tag model cell conversation                a conversation of the tag that was counted in the cell
 //	T 'P' model period cell mark                            how many tags of the mark stand in the cell
+//	T 'X'                                                   the month before which no period counts
 //	T 'C' model period cell                                 the cell: distinct persons, sums, and the values of its dimensions, sealed
 //
 // A cell's name is a keyed hash of its values. All of an event's effects, and the position, are one batch, synced: an event counts once, whatever
@@ -58,12 +59,18 @@
 //
 // # The law
 //
-// For every history of appends, links, restrictions, objections, re-seals, erasures and crashes, the cells that the runner arrives at are those
+// For every history of appends, links, restrictions, objections, re-seals, erasures, expiries and crashes, the cells that the runner arrives at are those
 // that a fresh database over the same stream and the same vault arrives at. It holds as long as a model has at most [MaxCells] cells in a period:
 // what comes then counts under (other), and which cells came first depends on who was erased since.
 //
 // What this asks of others: a linked event carries the marks of the absorbed set for all its periods; erased, restricted, objected and re-sealed events those of
 // the whole linked set and name all of its members, and stand behind the linked events of that set; copies of a re-sealed person are appended behind the re-sealed event.
+//
+// # Retention
+//
+// An expired event on the stream names a month. What was added to periods that begin before it, whoever added it, goes; what is read of them later, also behind
+// the event, adds nothing. So it does not matter which of their events a rebuild can still read. A week that begins before the month loses the days that lie in
+// it; the days themselves stay.
 //
 // # Not yet
 //

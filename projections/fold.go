@@ -145,6 +145,9 @@ func (f *fold) event(ctx context.Context, r *eventstore.Recorded, sequence uint6
 		return err
 	}
 	for i, key := range who.keys {
+		if who.out[i] {
+			continue
+		}
 		for _, c := range todo {
 			if err := f.add(key, who.rows[i], c); err != nil {
 				return err

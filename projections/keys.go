@@ -18,6 +18,7 @@ const (
 	tableTalk     = 'R'
 	tablePerson   = 'P'
 	tableCell     = 'C'
+	tableExpired  = 'X'
 )
 
 // formatKey is the one key that belongs to no tenant.

@@ -24,6 +24,7 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 	}
 	var list []counted
 	left := map[eventstore.PersonID]byte{}
+	var expired eventstore.KeyMonth
 	drop := func(gone func(counted) bool) { list = slices.DeleteFunc(list, gone) }
 	for _, e := range w.log {
 		if e.event != nil {
@@ -31,6 +32,9 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 				list = append(list, counted{e.sequence, e.event})
 			}
 			continue
+		}
+		if e.change.Kind == eventstore.PersonExpired {
+			expired = max(expired, e.change.Before)
 		}
 		for _, id := range e.change.Persons {
 			switch e.change.Kind {
@@ -62,6 +66,9 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 			for _, f := range m.Facts(c.event) {
 				for _, kind := range kinds {
 					period := eventstore.PeriodOf(kind, readmodel.Time(c.event), w.zone)
+					if date := period.Date(); time.Date(date.Year(), date.Month(), date.Day(), 0, 0, 0, 0, w.zone).Before(expired.Start()) {
+						continue
+					}
 					key := fmt.Sprint(period, strings.Join(f.Values, "|"))
 					s := cells[key]
 					if s == nil {
@@ -130,7 +137,7 @@ func (h *history) message() eventstore.Event {
 }
 
 func (h *history) step() {
-	switch rapid.IntRange(0, 15).Draw(h.rt, "step") {
+	switch rapid.IntRange(0, 18).Draw(h.rt, "step") {
 	case 0:
 		if len(h.order) < 6 {
 			h.mint()
@@ -158,6 +165,15 @@ func (h *history) step() {
 			h.pending = h.pick()
 			h.fence(h.pending, true)
 		}
+	case 11:
+		h.persons[h.pick()].held = rapid.Bool().Draw(h.rt, "hold")
+	case 12:
+		if rapid.IntRange(0, 2).Draw(h.rt, "expire") == 0 {
+			november := eventstore.KeyMonthOf(h.now, h.now)
+			h.expire(november - eventstore.KeyMonth(rapid.IntRange(0, 1).Draw(h.rt, "earlier")))
+		}
+	case 13:
+		h.destroy()
 	default:
 		h.say(h.pick(), h.message())
 	}

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/projections/readmodel"
@@ -15,8 +16,8 @@ const LabelTag eventstore.MarkLabel = "projections/tag"
 type standing struct {
 	keys [len(kinds)]tagKey
 	rows [len(kinds)]*tagRow
-	// isNew says that the tag did not stand anywhere in the period.
-	isNew [len(kinds)]bool
+	// isNew says that the tag did not stand anywhere in the period, out that the period counts no more.
+	isNew, out [len(kinds)]bool
 }
 
 // person finds what is remembered, or asks the database whether the person is left out.
@@ -48,6 +49,9 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 	for i, kind := range kinds {
 		period := eventstore.PeriodOf(kind, at, f.t.zone)
 		s.keys[i].period = period
+		if s.out[i] = !f.t.counts(period); s.out[i] {
+			continue
+		}
 		if tag, known := p.tags[period]; known {
 			s.keys[i].tag = tag
 			if s.rows[i], err = f.row(s.keys[i]); err != nil {
@@ -55,6 +59,9 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 			}
 		}
 		complete = complete && s.rows[i] != nil
+	}
+	if !slices.Contains(s.out[:], false) {
+		return nil, nil
 	}
 	spoken := conversation{r.Event.Bot, r.Event.Conversation}
 	mark, known := p.conversations[spoken]
@@ -97,6 +104,9 @@ func (f *fold) ask(ctx context.Context, r *eventstore.Recorded, sequence uint64,
 		return false, nil
 	}
 	for i := range s.keys {
+		if s.out[i] {
+			continue
+		}
 		err := f.askPeriod(ctx, gate, i, p, s)
 		if errors.Is(err, eventstore.ErrErased) {
 			return false, nil

@@ -254,7 +254,7 @@ func TestZoneChangeCountsAnew(t *testing.T) {
 	defer closing(t, p)
 	r := newRunner(t, p)
 	e := message("fr", "order")
-	e.Time = time.Date(2026, 11, 22, 23, 30, 0, 0, time.UTC)
+	w.now = time.Date(2026, 11, 22, 23, 30, 0, 0, time.UTC)
 	w.say(w.mint(), e)
 	w.catchUp(t, r)
 	w.zone, _ = time.LoadLocation("Europe/Paris")

@@ -31,6 +31,8 @@ type tenant struct {
 	// position is what is counted durably.
 	position atomic.Uint64
 	running  atomic.Bool
+	// expired is the month before which no period counts; it belongs to the runner.
+	expired eventstore.KeyMonth
 
 	mu     sync.Mutex
 	header header
@@ -166,7 +168,7 @@ func (p *Projections) load(ctx context.Context, t *tenant, raw []byte) error {
 		return err
 	}
 	t.position.Store(binary.BigEndian.Uint64(position))
-	return nil
+	return p.loadExpired(t)
 }
 
 func (p *Projections) create(ctx context.Context, t *tenant) error {
@@ -215,7 +217,7 @@ func (p *Projections) renew(t *tenant, cache *cache) error {
 		return nil
 	}
 	b := p.db.NewBatch()
-	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell} {
+	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell, tableExpired} {
 		from := t.key(table)
 		if err := b.DeleteRange(from, successor(from), nil); err != nil {
 			return errors.Join(dbError(err), b.Close())
@@ -228,6 +230,7 @@ func (p *Projections) renew(t *tenant, cache *cache) error {
 		return dbError(err)
 	}
 	cache.clear()
+	t.expired = 0
 	t.position.Store(0)
 	clear(t.made)
 	return nil

@@ -37,6 +37,8 @@ type world struct {
 	zone    *time.Location
 	k       int
 	now     time.Time
+	// floor is what retention has begun with.
+	floor eventstore.KeyMonth
 }
 
 type human struct {
@@ -45,6 +47,7 @@ type human struct {
 	set          *linkedSet
 	months       map[eventstore.KeyMonth]bool
 	fenced, gone bool
+	held         bool
 	first        uint64
 }
 
@@ -124,6 +127,9 @@ func (w *world) say(person eventstore.PersonID, e eventstore.Event) uint64 {
 	}
 	if e.Time.IsZero() {
 		e.Time = w.now
+	}
+	if eventstore.KeyMonthOf(e.Time, w.now) < w.floor {
+		return 0 // the vault lets nothing in
 	}
 	w.persons[person].months[eventstore.KeyMonthOf(e.Time, w.now)] = true
 	return w.put(&entry{event: &eventstore.Recorded{ID: id, Person: person, Received: w.now, Event: e}})
@@ -222,7 +228,7 @@ func (w *world) reseal(person eventstore.PersonID, keep func() bool) {
 	first := uint64(len(w.log)) + 1
 	var copies []*eventstore.Recorded
 	for _, e := range w.log {
-		if e.event != nil && slices.Contains(s.ids(), e.event.Person) && e.sequence >= w.persons[e.event.Person].first && !e.removed && keep() {
+		if e.event != nil && slices.Contains(s.ids(), e.event.Person) && e.sequence >= w.persons[e.event.Person].first && !e.removed && w.kept(e.event) && monthOf(e.event) >= w.floor && keep() {
 			copies = append(copies, e.event)
 		}
 	}
@@ -248,10 +254,31 @@ func (w *world) remove(passed uint64) {
 		case e.sequence > passed || e.removed:
 		case e.event != nil:
 			h := w.persons[e.event.Person]
-			e.removed = h.gone || e.sequence < h.first
+			e.removed = h.gone || e.sequence < h.first || !w.kept(e.event)
 		case e.change != nil:
 			e.removed = gone(e.change.Persons)
 		}
+	}
+}
+
+func monthOf(r *eventstore.Recorded) eventstore.KeyMonth {
+	return eventstore.KeyMonthOf(r.Event.Time, r.Received)
+}
+
+// kept says whether the person has the data key of an event.
+func (w *world) kept(r *eventstore.Recorded) bool { return w.persons[r.Person].months[monthOf(r)] }
+
+// expire announces that a month is over; the keys go with destroy, later.
+func (w *world) expire(before eventstore.KeyMonth) {
+	w.floor = max(w.floor, before)
+	w.flush()
+	w.announce(eventstore.PersonEvent{Kind: eventstore.PersonExpired, Before: w.floor})
+}
+
+// destroy destroys the keys of everybody not on hold.
+func (w *world) destroy() {
+	for _, h := range w.persons {
+		maps.DeleteFunc(h.months, func(m eventstore.KeyMonth, _ bool) bool { return m < w.floor && !h.held })
 	}
 }
 
@@ -327,6 +354,9 @@ func (w *world) item(e *entry) eventstore.Item {
 	h, err := w.usable(e.event.Person)
 	if err == nil && e.sequence < h.first {
 		err = eventstore.ErrErased
+	}
+	if err == nil && !w.kept(e.event) {
+		err = eventstore.ErrExpired
 	}
 	if item.Skipped = err; err == nil {
 		r := *e.event

@@ -99,9 +99,9 @@ func Value(s string) string {
 	return s
 }
 
-// Time is when an event counts: at its own time, or when it was received if it has none.
+// Time is when an event counts: at its own time, or when it was received if it has none or is ahead. So it counts in its key month.
 func Time(r *eventstore.Recorded) time.Time {
-	if r.Event.Time.IsZero() {
+	if r.Event.Time.IsZero() || r.Event.Time.After(r.Received) {
 		return r.Received
 	}
 	return r.Event.Time
