@@ -73,6 +73,8 @@ type Entry struct {
 	Before KeyMonth
 	// Purpose is the purpose of consent, a code as [ValidPurpose] says; empty if none.
 	Purpose string
+	// Tenant is the tenant concerned by an act on a tenant that another one's ledger records; empty if none.
+	Tenant TenantID
 }
 
 // TokenID is the public part of an access token.

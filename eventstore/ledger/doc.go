@@ -18,6 +18,7 @@
 //	10 count
 //	11 before        months since January 1970
 //	12 purpose       a code of its own: [a-z][a-z0-9_-]{0,31}
+//	13 tenant
 //
 // The other texts are codes too: lower-case letters, digits and hyphens, at most 64. A name, an address, a sentence or a person id cannot be
 // written, and is refused with [eventstore.ErrInvalid].

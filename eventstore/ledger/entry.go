@@ -33,6 +33,7 @@ type wire struct {
 	Count      uint64                       `cbor:"10,keyasint,omitempty"`
 	Before     eventstore.KeyMonth          `cbor:"11,keyasint,omitempty"`
 	Purpose    string                       `cbor:"12,keyasint,omitempty"`
+	Tenant     eventstore.TenantID          `cbor:"13,keyasint,omitempty"`
 }
 
 var (
@@ -60,7 +61,7 @@ func Encode(e eventstore.Entry) ([]byte, error) {
 	return encoding.Marshal(wire{
 		Schema: schema, Time: e.Time.UnixMilli(), Act: e.Act, Token: e.Token, Role: e.Role, References: e.References,
 		Reason: e.Reason, Basis: e.Basis, Scope: e.Scope, Subject: e.Subject, Count: e.Count,
-		Before: e.Before, Purpose: e.Purpose,
+		Before: e.Before, Purpose: e.Purpose, Tenant: e.Tenant,
 	})
 }
 
@@ -82,7 +83,7 @@ func Decode(record []byte) (eventstore.Entry, error) {
 	e := eventstore.Entry{
 		Time: time.UnixMilli(w.Time).UTC(), Act: w.Act, Token: w.Token, Role: w.Role, References: w.References,
 		Reason: w.Reason, Basis: w.Basis, Scope: w.Scope, Subject: w.Subject, Count: w.Count,
-		Before: w.Before, Purpose: w.Purpose,
+		Before: w.Before, Purpose: w.Purpose, Tenant: w.Tenant,
 	}
 	again, err := Encode(e)
 	if err != nil || !bytes.Equal(again, record) {
@@ -105,6 +106,8 @@ func check(e eventstore.Entry) error {
 		return eventstore.Refuse(eventstore.KindInvalid, "basis", "a ledger entry's basis must be a code of lower-case letters, digits and hyphens")
 	case !code(string(e.Scope), true):
 		return eventstore.Refuse(eventstore.KindInvalid, "scope", "a ledger entry's scope must be a code of lower-case letters, digits and hyphens")
+	case !code(string(e.Tenant), true):
+		return eventstore.Refuse(eventstore.KindInvalid, "tenant", "a ledger entry's tenant must be a tenant's id")
 	case e.Purpose != "" && !eventstore.ValidPurpose(e.Purpose):
 		return eventstore.Refuse(eventstore.KindInvalid, "purpose",
 			"a ledger entry's purpose must be a lower-case letter followed by at most 31 letters, digits, hyphens or underscores")

@@ -20,9 +20,9 @@ var known = struct {
 	eventstore.Entry{
 		Time: time.UnixMilli(1795341600123).UTC(), Act: eventstore.ActErased, Token: "abc234", Role: eventstore.RoleDPO,
 		References: []eventstore.LedgerReference{{0: 1, 15: 2}}, Reason: eventstore.ReasonPersonRequest, Scope: eventstore.ScopeCodeAll,
-		Subject: []byte{0xaa, 0xbb}, Count: 3, Before: 601, Purpose: "e_mail-2",
+		Subject: []byte{0xaa, 0xbb}, Count: 3, Before: 601, Purpose: "e_mail-2", Tenant: "acme",
 	},
-	"ac" + // map of 12
+	"ad" + // map of 13
 		"0001" + // 0: 1
 		"011b000001a202b2c57b" + // 1: 1795341600123
 		"026d" + "706572736f6e2d657261736564" + // 2: "person-erased"
@@ -34,7 +34,8 @@ var known = struct {
 		"0942aabb" + // 9: 2 bytes
 		"0a03" + // 10: 3
 		"0b190259" + // 11: 601
-		"0c68" + "655f6d61696c2d32", // 12: "e_mail-2"
+		"0c68" + "655f6d61696c2d32" + // 12: "e_mail-2"
+		"0d64" + "61636d65", // 13: "acme"
 }
 
 func TestEntryKnownAnswer(t *testing.T) {
@@ -59,6 +60,7 @@ func TestEntryRefuses(t *testing.T) {
 		"an address":      func(e *eventstore.Entry) { e.Reason = "alice@example.com" },
 		"a person id":     func(e *eventstore.Entry) { e.Scope = "00000000000123456789ABCDEF" },
 		"a long code":     func(e *eventstore.Entry) { e.Role = eventstore.Role(strings.Repeat("a", maxCode+1)) },
+		"a free tenant":   func(e *eventstore.Entry) { e.Tenant = "Acme & Co" },
 		"a free purpose":  func(e *eventstore.Entry) { e.Purpose = "for alice" },
 		"a long purpose":  func(e *eventstore.Entry) { e.Purpose = strings.Repeat("a", 33) },
 		"a long subject":  func(e *eventstore.Entry) { e.Subject = make([]byte, maxSubject+1) },

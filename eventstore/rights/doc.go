@@ -75,6 +75,12 @@
 // One run at a time; a crash or a failure leaves it to be gone on with. Those who were spared are looked at daily: once a hold is over a run for the same month
 // takes what is left.
 //
+// # Restoring
+//
+// [Service.Reapply] holds a restored vault to the newest ledger, before anything is served: by the ledger references of the records it erases again, lets the
+// months go again with the holds that there were at that time, and brings restrictions, objections, holds and withdrawals of consent to what was said last. A consent
+// given since the backup is not given again: its event is lost, and what is not certain is not consent. A longer refusal of handles is not made again.
+//
 // # Guaranteed
 //
 //   - When Set returns without error the change is durable, for every member of the set.

@@ -284,7 +284,7 @@ func (s *Service) fence(ctx context.Context, tenant eventstore.TenantID, p *page
 	if err := s.point(ctx, tenant, w); err != nil {
 		return err
 	}
-	if w.row.Entered != len(w.row.References) { // some joined since the entry
+	if w.row.Entered != len(w.row.References) && !w.row.Again { // some joined since the entry
 		if err := s.enter(ctx, tenant, w, eventstore.ActErased); err != nil {
 			return err
 		}

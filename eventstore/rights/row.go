@@ -38,6 +38,8 @@ type row struct {
 	First    uint64    `json:"first,omitempty"`
 	Prefixes [][8]byte `json:"prefixes,omitempty"`
 	Copied   bool      `json:"copied,omitempty"`
+	// Again says that a restore carries out what the ledger has long recorded: there is no new entry.
+	Again bool `json:"again,omitempty"`
 	// Refused says that a legal hold came in between, or that somebody who was thought to be silent spoke.
 	Refused bool `json:"refused,omitempty"`
 	// Silent: it is an erasure of persons of whom retention left nothing, and must not take anybody who has a data key by then.

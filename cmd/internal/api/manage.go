@@ -180,7 +180,7 @@ func (a *API) createTenant(ctx context.Context, c *call, in *tenantInput) (*repl
 	if err != nil {
 		return nil, err
 	}
-	if err := a.record(ctx, c, c.token.Tenant, eventstore.Entry{Act: eventstore.ActTenantCreated}); err != nil {
+	if err := a.record(ctx, c, c.token.Tenant, eventstore.Entry{Act: eventstore.ActTenantCreated, Tenant: tenant}); err != nil {
 		return nil, err
 	}
 	if err := a.Tenants.Create(context.WithoutCancel(ctx), tenant); err != nil {
@@ -199,7 +199,7 @@ func (a *API) eraseTenant(ctx context.Context, c *call, in *tenantIDInput) (*rep
 	if tenant == c.token.Tenant {
 		return nil, errOwnTenant
 	}
-	if err := a.record(ctx, c, c.token.Tenant, eventstore.Entry{Act: eventstore.ActTenantErased}); err != nil {
+	if err := a.record(ctx, c, c.token.Tenant, eventstore.Entry{Act: eventstore.ActTenantErased, Tenant: tenant}); err != nil {
 		return nil, err
 	}
 	if err := a.Tenants.Erase(context.WithoutCancel(ctx), tenant); err != nil {

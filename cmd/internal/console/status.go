@@ -46,11 +46,11 @@ func (c ledgerListCmd) Run(e *env) error {
 			continue
 		}
 		var x struct {
-			Number                                    uint64
-			Time                                      time.Time
-			Act, Token, Role, Reason, Purpose, Before string
-			References                                []string
-			Count                                     uint64
+			Number                                            uint64
+			Time                                              time.Time
+			Act, Token, Role, Reason, Purpose, Before, Tenant string
+			References                                        []string
+			Count                                             uint64
 		}
 		if err := json.Unmarshal(line, &x); err != nil {
 			return fmt.Errorf("the server's answer is not Oubli's")
@@ -59,7 +59,7 @@ func (c ledgerListCmd) Run(e *env) error {
 		if n := max(x.Count, uint64(len(x.References))); n > 0 {
 			records = fmt.Sprint(n)
 		}
-		t.add(fmt.Sprint(x.Number), when(x.Time), x.Act, x.Token, x.Role, why(x.Reason, x.Purpose, x.Before), records)
+		t.add(fmt.Sprint(x.Number), when(x.Time), x.Act, x.Token, x.Role, why(x.Reason, x.Purpose, x.Before, x.Tenant), records)
 		if len(t.rows) == ledgerPage {
 			if err := page(); err != nil {
 				return err
@@ -72,12 +72,12 @@ func (c ledgerListCmd) Run(e *env) error {
 	return page()
 }
 
-// why is what an entry says beside who and how many: a reason, a purpose of consent, the first month that retention spared.
-func why(reason, purpose, before string) string {
+// why is what an entry says beside who and how many: a reason, a purpose of consent, the first month that retention spared, a tenant.
+func why(reason, purpose, before, tenant string) string {
 	if before != "" {
 		before = "before " + before
 	}
-	return strings.Join(slices.DeleteFunc([]string{reason, purpose, before}, func(s string) bool { return s == "" }), ", ")
+	return strings.Join(slices.DeleteFunc([]string{reason, purpose, before, tenant}, func(s string) bool { return s == "" }), ", ")
 }
 
 type vaultStatusCmd struct{}
