@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore/envelope"
@@ -41,6 +42,9 @@ type Log interface {
 	// progress (nil: none) is told how many messages are done and how many are left. Repeatable: called again, it goes on where a crash or the
 	// end of ctx cut it off. When it returns nil it is as with Remove. ErrInvalid for a month that cannot be.
 	Expire(ctx context.Context, tenant TenantID, before KeyMonth, spared func(PersonID) bool, progress func(done, left uint64)) error
+	// Traces looks for what is left of messages that [Log.Remove] removed: first in the journal, then, of the persons of whom that holds nothing, in
+	// the files of the stream, where the log can reach them. It reads all of them, so ask for many persons at once. It changes nothing.
+	Traces(ctx context.Context, tenant TenantID, of []Removed) (Traces, error)
 	// EraseTenant deletes all streams and files of a tenant. Repeatable.
 	EraseTenant(ctx context.Context, tenant TenantID) error
 }
@@ -54,6 +58,27 @@ type Removal struct {
 	Control []uint64
 	// Prefixes are those of the idempotency rows that go.
 	Prefixes [][8]byte
+}
+
+// Removed names messages that were removed: all of a person's, or those below a sequence.
+type Removed struct {
+	Person PersonID
+	Below  uint64
+}
+
+// Traces is what [Log.Traces] found. Each person that was asked for stands in at most one list.
+type Traces struct {
+	// Journal: the journal still holds a message of theirs. It goes when the journal is trimmed.
+	Journal []PersonID
+	// Files: their id stands in a file of the stream, at a message that was removed. The server has not rewritten the file yet, or never will.
+	Files []PersonID
+	// Searched says that the files were searched. It is false with a server whose files the log cannot reach.
+	Searched bool
+}
+
+// Found says whether anything is left of a person.
+func (t Traces) Found(p PersonID) bool {
+	return slices.Contains(t.Journal, p) || slices.Contains(t.Files, p)
 }
 
 // Message is one sealed event on its way to the stream.

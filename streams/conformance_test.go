@@ -11,7 +11,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	logtest.Run(t, func(t *testing.T) (logtest.Log, func(*testing.T) logtest.Log) {
-		r := newRoom(t, nil)
+		r := newRoom(t, func(c *Config) { c.Settle = quick })
 		reopen := func(*testing.T) logtest.Log {
 			r.restart()
 			return strayer{r.s, r}

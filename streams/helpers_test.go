@@ -51,7 +51,7 @@ func (r *room) startServer() {
 }
 
 func (r *room) config() Config {
-	c := Config{Dir: filepath.Join(r.dir, "log"), Conn: r.conn, Settle: natsembed.Settle}
+	c := Config{Dir: filepath.Join(r.dir, "log"), Conn: r.conn, Settle: natsembed.Settle, Files: r.nats()}
 	if r.tune != nil {
 		r.tune(&c)
 	}

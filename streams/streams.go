@@ -29,6 +29,8 @@ type Config struct {
 	Reads *nats.Conn
 	// Replicas of each stream (0: 1).
 	Replicas int
+	// Files is the directory in which the server keeps its files, nats/ of the data directory, for [Streams.Traces] (empty: they are elsewhere).
+	Files string
 	// Settle is how long after its acknowledgement a message is safely on the server's disk: the journal is trimmed behind it. It must be
 	// well above the server's sync interval (0: 10 minutes, for the default interval of 2 minutes).
 	Settle time.Duration

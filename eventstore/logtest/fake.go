@@ -32,6 +32,7 @@ type Fake struct {
 	outage   bool
 	readErr  error
 	writeErr *failure
+	traces   eventstore.Traces
 	// changed is closed and renewed when a committed sequence moves.
 	changed chan struct{}
 }
@@ -71,6 +72,7 @@ func New() *Fake {
 	return &Fake{
 		tenants: map[eventstore.TenantID]*tenant{},
 		records: map[recordKey]*records{},
+		traces:  eventstore.Traces{Searched: true},
 		changed: make(chan struct{}),
 	}
 }
@@ -100,6 +102,13 @@ func (f *Fake) FailReads(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readErr = err
+}
+
+// Leave makes traces of removed messages be found, until it is called again.
+func (f *Fake) Leave(t eventstore.Traces) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.traces = t
 }
 
 // Damage flips a bit of a stored ciphertext.

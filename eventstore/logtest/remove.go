@@ -54,6 +54,29 @@ func (f *Fake) remove(id eventstore.TenantID, r eventstore.Removal) (removed uin
 	return removed, nil
 }
 
+// Traces implements [eventstore.Log]: what [Fake.Leave] left, of those that are asked for.
+func (f *Fake) Traces(ctx context.Context, id eventstore.TenantID, of []eventstore.Removed) (eventstore.Traces, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, err := f.readable(ctx, id)
+	if err != nil {
+		return eventstore.Traces{}, err
+	}
+	out := eventstore.Traces{Searched: f.traces.Searched}
+	for _, r := range of {
+		stored := slices.ContainsFunc(t.messages, func(m *message) bool {
+			return m != nil && m.Person == r.Person && (r.Below == 0 || m.Sequence < r.Below)
+		})
+		switch {
+		case slices.Contains(f.traces.Journal, r.Person):
+			out.Journal = append(out.Journal, r.Person)
+		case stored || slices.Contains(f.traces.Files, r.Person):
+			out.Files = append(out.Files, r.Person)
+		}
+	}
+	return out, nil
+}
+
 // Expire implements [eventstore.Log].
 func (f *Fake) Expire(ctx context.Context, id eventstore.TenantID, before eventstore.KeyMonth, spared func(eventstore.PersonID) bool, progress func(done, left uint64)) error {
 	if uint16(before) == envelope.ControlMonth {

@@ -40,6 +40,7 @@ func Run(t *testing.T, open Opener) {
 		{"RemoveControl", removeControl},
 		{"RemoveBelow", removeBelow},
 		{"RemoveRefused", removeRefused},
+		{"Traces", traces},
 		{"Expire", expire},
 		{"ExpireAll", expireAll},
 		{"Tenants", tenants},

@@ -1,6 +1,7 @@
 package logtest
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -114,5 +115,37 @@ func removeRefused(t *testing.T, s *suite) {
 	} {
 		want(t, "Remove", s.Remove(t.Context(), tenantA, r, nil), eventstore.ErrInvalid)
 		same(t, "Read", texts(collect(t, s.Read(t.Context(), tenantA, alice, 0))), []string{"alice"})
+	}
+}
+
+// traces: what is stored is found; what was removed is not, once the journal is trimmed; the messages behind a partial removal do not count.
+func traces(t *testing.T, s *suite) {
+	alice, bob := newPerson(t), newPerson(t)
+	s.append(t, tenantA, newMessage(t, alice, "alice"))
+	s.append(t, tenantA, newMessage(t, bob, "bob"))
+	below := s.append(t, tenantA, newMessage(t, bob, "bob's copy")).Sequence
+	of := []eventstore.Removed{{Person: alice}, {Person: bob, Below: below}, {Person: newPerson(t)}}
+	found, err := s.Log.Traces(t.Context(), tenantA, of)
+	if err != nil || !found.Found(alice) || !found.Found(bob) || found.Found(of[2].Person) || len(found.Journal)+len(found.Files) != 2 {
+		t.Fatalf("before the removal: %+v, %v", found, err)
+	}
+	for _, r := range []eventstore.Removal{{Persons: []eventstore.PersonID{alice}}, {Persons: []eventstore.PersonID{bob}, Below: below}} {
+		if err := s.Remove(t.Context(), tenantA, r, nil); err != nil {
+			t.Fatalf("Remove: %v", err)
+		}
+	}
+	if trimmed, can := s.Log.(interface {
+		AwaitTrim(context.Context, eventstore.TenantID) error
+	}); can {
+		if err := trimmed.AwaitTrim(t.Context(), tenantA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err = s.Log.Traces(t.Context(), tenantA, of)
+	if err != nil || len(found.Journal)+len(found.Files) != 0 {
+		t.Errorf("after the removal: %+v, %v", found, err)
+	}
+	if found, err = s.Log.Traces(t.Context(), tenantA, []eventstore.Removed{{Person: bob}}); err != nil || !found.Found(bob) {
+		t.Errorf("what stays: %+v, %v", found, err)
 	}
 }

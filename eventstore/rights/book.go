@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 )
@@ -40,6 +41,8 @@ type run struct {
 	// filed: the intent is stored. dirty: row holds more than what is stored. uncertain: the ledger may hold its entry, so it cannot be
 	// withdrawn. withdrawn: it is no more.
 	filed, dirty, uncertain, withdrawn bool
+	// lookAgain is when traces of its messages are looked for again.
+	lookAgain time.Time
 	// shredded is the answer once there is one, for those who must not wait for the removal.
 	shredded atomic.Pointer[Erasure]
 }

@@ -19,7 +19,8 @@
 //	5  announced  person event "erased" with all period marks, on the stream once journalled
 //	6  shredded   Keys.Shred: the acknowledgement
 //	7  projected  every projection has passed the event of 5
-//	8  removed    Log.Remove of messages, person events and idempotency rows, after Config.Settle; then completed
+//	8  removed    Log.Remove of messages, person events and idempotency rows, after Config.Settle; after as long again a second sweep, and a search
+//	              (Log.Traces) of the journal and the stream's files that finds nothing of the persons; then completed
 //
 // The intent comes first because it alone names the whole set in one write: whatever member is asked about next, in this process or after
 // a crash, finds the one id. Nothing happens to the person before the ledger entry of step 3.

@@ -395,9 +395,9 @@ func TestRun(t *testing.T) {
 	second, err := s.Erase(ctx, tenant, dpo, w.a, asked)
 	w.must(err)
 	w.catchUp()
-	w.later(time.Minute)
 	for _, id := range []string{first.ID, second.ID} {
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			w.later(time.Minute)
 			if e, err := s.Erasure(ctx, tenant, id); err != nil || time.Now().After(deadline) {
 				t.Fatalf("%+v, %v", e, err)
 			} else if _, ok := e.Stages[Completed]; ok {

@@ -22,7 +22,8 @@ type Config struct {
 	// Zone is a tenant's time zone, for scopes that are days (nil: UTC).
 	Zone func(eventstore.TenantID) *time.Location
 	Now  func() time.Time
-	// Settle is how long after the shredding ciphertexts are removed, so that appends in flight have ended (0: 5 s).
+	// Settle is how long after the shredding ciphertexts are removed, so that appends in flight have ended, and how long after that their traces are
+	// looked for: above the sync interval of the stream's server (0: 5 s).
 	Settle time.Duration
 	// Poll is how often [Service.Run] looks again at what waits (0: 1 s). A new erasure wakes it at once.
 	Poll time.Duration
@@ -128,6 +129,9 @@ type Erasure struct {
 	// RemovedMessages and LeftMessages count ciphertexts in the stream.
 	RemovedMessages uint64 `json:"removed_messages"`
 	LeftMessages    uint64 `json:"left_messages"`
+	// Swept is when the last of them was deleted; Search what the last search for traces of them in the files found, empty before the first.
+	Swept  time.Time `json:"swept,omitzero"`
+	Search Search    `json:"search,omitempty"`
 	// ErasedEvents and KeptEvents count events, when a part was erased.
 	ErasedEvents uint64 `json:"erased_events,omitempty"`
 	KeptEvents   uint64 `json:"kept_events,omitempty"`

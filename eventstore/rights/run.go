@@ -98,6 +98,7 @@ func (s *Service) pass(ctx context.Context) {
 			}
 		}
 	}
+	s.vanish(ctx, tenants)
 }
 
 // later runs a step of a run that is shredded and stored as such.
@@ -125,56 +126,6 @@ func (s *Service) project(ctx context.Context, tenant eventstore.TenantID, _ *pa
 		}
 		return s.reach(ctx, tenant, w, Projected)
 	})
-}
-
-// remove is step 8.
-func (s *Service) remove(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
-	return s.later(ctx, tenant, w, func() error {
-		switch {
-		case !w.row.reached(Projected) || s.now().Sub(w.row.Stages[Shredded]) < s.c.Settle:
-			return nil
-		case !w.row.reached(Completed):
-			if left, err := s.sweepMessages(ctx, tenant, w); err != nil || left > 0 {
-				return err
-			}
-			if err := s.reach(ctx, tenant, w, Removed, Completed); err != nil {
-				return err
-			}
-		}
-		p.remove(w)
-		return nil
-	})
-}
-
-// sweepMessages removes a run's messages and says how many came in meanwhile: they are for the next sweep.
-func (s *Service) sweepMessages(ctx context.Context, tenant eventstore.TenantID, w *run) (left uint64, err error) {
-	going, err := s.removal(ctx, tenant, w)
-	if err != nil {
-		return 0, err
-	}
-	before, saved := w.row.RemovedMessages, s.now()
-	err = s.c.Log.Remove(ctx, tenant, going, func(done, left uint64) {
-		w.row.RemovedMessages, w.row.LeftMessages = before+done, left
-		if now := s.now(); now.Sub(saved) >= time.Second {
-			saved = now
-			_ = s.save(ctx, tenant, w) // for those who ask; the row is saved again in the end
-		}
-	})
-	if err != nil {
-		return 0, errors.Join(err, s.save(ctx, tenant, w))
-	}
-	for _, person := range w.row.Persons {
-		if w.row.partial() {
-			break // nothing comes in behind what was announced
-		}
-		n, err := s.c.Log.Count(ctx, tenant, person)
-		if err != nil {
-			return 0, err
-		}
-		left += n
-	}
-	w.row.LeftMessages = left
-	return left, s.save(ctx, tenant, w)
 }
 
 // sweep deletes notes that have expired.

@@ -465,8 +465,10 @@ func (w *world) catchUp() {
 // finish lets every erasure complete.
 func (w *world) finish(s *Service) {
 	w.catchUp()
-	w.later(time.Minute)
-	s.pass(context.Background())
+	for range 2 { // the sweep; the second one and the search
+		w.later(time.Minute)
+		s.pass(context.Background())
+	}
 }
 
 // audit checks everything that holds after the erasure id of a and b is completed, and at any time of c.

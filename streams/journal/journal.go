@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/record"
@@ -251,6 +252,27 @@ func (j *Journal) Scan(from uint64, fn func(any) error) error {
 	}
 	_, err := walk(j.fs, j.dir, j.id, numbers, fn)
 	return err
+}
+
+// Everything gives fn every group that can be read in any segment, void or not. It may run at any time: a segment that is trimmed meanwhile is passed over,
+// and what is appended meanwhile may be left out.
+func (j *Journal) Everything(fn func(Group)) error {
+	all, err := numbers(j.fs, j.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		_, err := scan(j.fs, j.fs.PathJoin(j.dir, name(n)), func(rec any) error {
+			if g, ok := rec.(Group); ok {
+				fn(g)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close closes the files. It syncs nothing.

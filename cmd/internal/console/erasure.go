@@ -99,6 +99,9 @@ func (e *env) erasure(x rights.Erasure) error {
 	if x.RemovedMessages+x.LeftMessages > 0 {
 		t.add(e.say("messages"), e.say("removed_left", x.RemovedMessages, x.LeftMessages))
 	}
+	if x.Search != "" {
+		t.add(e.say("search"), e.code("search_", string(x.Search)))
+	}
 	for _, s := range stages {
 		t.add(e.done(x.Stages[s]), e.say("stage_"+string(s)))
 	}

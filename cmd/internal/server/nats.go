@@ -38,7 +38,7 @@ func (s *Server) openNATS(ctx context.Context) error {
 		if err := s.startNATS(ctx); err != nil {
 			return err
 		}
-		connect, s.log.Settle = s.nats.Connect, natsembed.Settle
+		connect, s.log.Settle, s.log.Files = s.nats.Connect, natsembed.Settle, s.data.in("nats")
 	}
 	var err error
 	for _, to := range []**nats.Conn{&s.log.Conn, &s.log.Reads} {
