@@ -103,7 +103,7 @@ func slotSealed(t *testing.T, dir string, slot int) []byte {
 // key in the register is nowhere once it has been replaced. Person by person is erased, in a tree that splits, with links, months, parts and a
 // tenant's end in between. As a control, the scan finds what does stand in clear, and the register's sealed root before it is replaced.
 func TestByteScanOfEveryKey(t *testing.T) {
-	crowd, erasures := 150, 12
+	crowd, erasures := 90, 8
 	if os.Getenv("OUBLI_SOAK") != "" {
 		crowd, erasures = 5000, 300
 	}
