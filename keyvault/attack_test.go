@@ -2,24 +2,18 @@ package keyvault
 
 import (
 	"bytes"
-	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oubli-store/oubli/eventstore"
-	"github.com/oubli-store/oubli/keyvault/register"
 	"github.com/oubli-store/oubli/keyvault/secret"
-	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+	"github.com/oubli-store/oubli/keyvault/thief"
 )
 
 const attackTenant eventstore.TenantID = "acme"
@@ -94,132 +88,34 @@ func planted(t *testing.T, v *Vault, ids []eventstore.PersonID) map[string][]byt
 	return out
 }
 
-// attacker knows root keys and tries every key that it comes upon on every row that it holds.
-type attacker struct {
-	rows  map[string][][]byte // row key: values, of every copy
-	keys  map[string]bool
-	plain [][]byte
+// thieves are attackers whose mistakes fail the test.
+type thieves struct {
+	testing.TB
+	*thief.Thief
 }
 
-func (a *attacker) take(t *testing.T, dir string) {
-	t.Helper()
-	db, err := pebble.Open(dir, &pebble.Options{Merger: adder, Logger: quiet{&Vault{}}, FormatMajorVersion: pebble.FormatNewest})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	err = rows{db}.Scan([]byte{rowTenant}, func(k, v []byte) error {
-		a.rows[string(k)] = append(a.rows[string(k)], bytes.Clone(v))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+func newThief(t testing.TB, vault [16]byte) thieves { return thieves{t, thief.New(vault)} }
+
+func (a thieves) take(dir string) {
+	a.Helper()
+	if err := a.Take(dir); err != nil {
+		a.Fatal(err)
 	}
 }
 
-// roots takes the root keys of a register, by means of the key-encryption key.
-func (a *attacker) roots(t *testing.T, dir, kekFile string) {
-	t.Helper()
-	kek, err := register.KEK(nil, register.FileScheme+kekFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, key, _, err := register.LoadKey(vfs.Default, dir, kek)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, _, err := register.Open(vfs.Default, register.Options{Dirs: []string{dir}, Vault: id, Key: key, KEK: kek})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	held, err := f.Held(context.Background(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range held[0].Slots {
-		if s.State == register.Full {
-			a.keys[string(s.Root.Key.Reveal())] = true
-		}
+// roots learns the root keys of a register, of which it makes a copy.
+func (a thieves) roots(t *testing.T, dir, kekFile string) {
+	a.Helper()
+	if err := a.Roots(copyDir(t, dir, t.TempDir()+"/roots"), kekFile); err != nil {
+		a.Fatal(err)
 	}
 }
 
-// run opens whatever opens, until nothing more does.
-func (a *attacker) run(vault [16]byte) {
-	tried := map[string]bool{}
-	for {
-		var fresh []string
-		for k := range a.keys {
-			if !tried[k] {
-				fresh = append(fresh, k)
-			}
-		}
-		if len(fresh) == 0 {
-			return
-		}
-		for _, k := range fresh {
-			tried[k] = true
-			aead, err := subtle.NewAESGCM([]byte(k))
-			if err != nil {
-				continue
-			}
-			for row, values := range a.rows {
-				for _, value := range values {
-					a.open(aead.Decrypt, vault, row, value)
-				}
-			}
-		}
+func (a thieves) run() {
+	a.Helper()
+	if err := a.Run(); err != nil {
+		a.Fatal(err)
 	}
-}
-
-func (a *attacker) open(decrypt func(c, ad []byte) ([]byte, error), vault [16]byte, row string, value []byte) {
-	if len(value) < 29 {
-		return
-	}
-	bound := append(append([]byte("oubli/tree/1\x00"), vault[:]...), row...)
-	plain, err := decrypt(value[1:], bound)
-	if err != nil {
-		bound = append(append([]byte("oubli/vault/1\x00"), vault[:]...), row...)
-		if plain, err = decrypt(value, bound); err != nil {
-			return
-		}
-	}
-	a.plain = append(a.plain, plain)
-	step, from := 1, 0 // a root node: anything may be a key
-	switch row[5] {
-	case 'N':
-		step, from = 41, 9
-	case 'R':
-	default:
-		return
-	}
-	for i := from; i+32 <= len(plain); i += step {
-		a.keys[string(plain[i:i+32])] = true
-	}
-}
-
-func (a *attacker) has(b []byte) bool {
-	for _, p := range a.plain {
-		if bytes.Contains(p, b) {
-			return true
-		}
-	}
-	return false
-}
-
-// names says whether a guessed handle can be told from the key of some row, under any key that the attacker has.
-func (a *attacker) names(handle string) bool {
-	for k := range a.keys {
-		h := hmac.New(sha256.New, []byte(k))
-		h.Write([]byte("oubli/handle/1\x00" + handle))
-		name := h.Sum(nil)[:16]
-		for row := range a.rows {
-			if strings.HasSuffix(row, string(name)) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // TestAttacker: a copy of the vault from before the erasure, the present one, the present register and the key-encryption key open nothing
@@ -246,40 +142,40 @@ func TestAttacker(t *testing.T) {
 	mustErase(t, v, alice)
 	closeVault(t, v)
 
-	attack := func(oldRegister bool) *attacker {
-		a := &attacker{rows: map[string][][]byte{}, keys: map[string]bool{}}
-		a.take(t, copyDir(t, before+"/vault", t.TempDir()+"/old"))
-		a.take(t, copyDir(t, dir+"/vault", t.TempDir()+"/now"))
-		a.roots(t, copyDir(t, dir+"/roots", t.TempDir()+"/roots"), dir+"/kek")
+	attack := func(oldRegister bool) thieves {
+		a := newThief(t, id)
+		a.take(before + "/vault")
+		a.take(dir + "/vault")
+		a.roots(t, dir+"/roots", dir+"/kek")
 		if oldRegister {
-			a.roots(t, copyDir(t, before+"/roots", t.TempDir()+"/roots"), dir+"/kek")
+			a.roots(t, before+"/roots", dir+"/kek")
 		}
-		a.run(id)
+		a.run()
 		return a
 	}
 	a := attack(false)
 	for what, b := range hers {
-		if a.has(b) {
+		if a.Has(b) {
 			t.Errorf("the attacker has her %s", what)
 		}
 	}
 	for what, b := range theirs {
-		if !a.has(b) {
+		if !a.Has(b) {
 			t.Errorf("a bystander's %s is lost", what)
 		}
 	}
-	if a.names("email:alice@example.com") || a.names("web:visitor-seventy-seven") {
+	if a.Names("email:alice@example.com") || a.Names("web:visitor-seventy-seven") {
 		t.Error("the attacker can test a guess at her handles")
 	}
-	if !a.names("web:bystander-000") {
+	if !a.Names("web:bystander-000") {
 		t.Error("a bystander's handle is not found; the test of guesses sees nothing")
 	}
 	control := attack(true)
-	if !control.names("email:alice@example.com") {
+	if !control.Names("email:alice@example.com") {
 		t.Error("control: with the old register too a guess at her handle cannot be tested; the test sees nothing")
 	}
 	for what, b := range hers {
-		if !control.has(b) {
+		if !control.Has(b) {
 			t.Errorf("control: with the old register too her %s does not come out; the test sees nothing", what)
 		}
 	}
@@ -321,22 +217,6 @@ func TestByteScan(t *testing.T) {
 	tn, _ := v.tenant(attackTenant)
 	for what, s := range map[string]secret.Bytes{"root key": tn.root, "control key": tn.own.control, "outbox key": tn.own.outbox} {
 		hers[what] = bytes.Clone(s.Reveal())
-	}
-	db := &attacker{rows: map[string][][]byte{}, keys: map[string]bool{string(tn.root.Reveal()): true}}
-	err := rows{v.db}.Scan([]byte{rowTenant}, func(k, val []byte) error {
-		if k[5] == 'R' || k[5] == 'N' {
-			db.rows[string(k)] = [][]byte{bytes.Clone(val)}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db.run(v.id)
-	for i, p := range db.plain {
-		for at := 0; at+41 <= len(p) && len(p)%41 == 0; at += 41 {
-			hers[fmt.Sprintf("key %d of node %d", at/41, i)] = p[at+9:][:32]
-		}
 	}
 	sealed := slotSealed(t, dir, tn.slot)
 	hers["sealed root key"] = nil
@@ -381,4 +261,129 @@ func TestByteScan(t *testing.T) {
 	}
 	closeVault(t, v)
 	scan("after Close")
+}
+
+// TestAttackerOfEveryMoment: copies of the running vault from many moments, none of them with a restart in between that would have renewed the root: before and
+// after splits, links, other erasures, a part of hers erased, expiry, a new key-encryption key. All of them together, with the present vault,
+// register and key-encryption key, give nothing of her. The last copy, which is of the moment before her erasure, still gives the bystanders whose leaves
+// that erasure did not touch: so it is her erasure that took her, and not the age of the copy. Control: with the register of any one moment she opens.
+func TestAttackerOfEveryMoment(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	v := mustOpen(t, attackConfig(dir))
+	if err := v.CreateTenant(ctx, attackTenant); err != nil {
+		t.Fatal(err)
+	}
+	her := eventstore.Identity{Namespace: "email", ID: "alice@example.com"}
+	alice := mustEnter(t, v, her)
+	type moment struct{ name, vault, roots string }
+	var moments []moment
+	hers := map[string][]byte{}
+	take := func(name string) {
+		t.Helper()
+		at := t.TempDir()
+		if err := v.db.Checkpoint(at+"/vault", pebble.WithFlushedWAL()); err != nil {
+			t.Fatal(err)
+		}
+		copyDir(t, dir+"/roots", at+"/roots")
+		moments = append(moments, moment{name, at + "/vault", at + "/roots"})
+		for what, b := range planted(t, v, []eventstore.PersonID{alice}) {
+			hers[what+", "+name] = bytes.Clone(b)
+		}
+	}
+	var others []eventstore.PersonID
+	enter := func(n int) {
+		t.Helper()
+		for range n {
+			others = append(others, mustEnter(t, v, eventstore.Identity{Namespace: "web", ID: fmt.Sprintf("bystander-%04d", len(others))}))
+		}
+	}
+	take("alone")
+	enter(30)
+	take("before a split")
+	enter(70)
+	take("after a split")
+	mustErase(t, v, others[0])
+	take("after another erasure")
+	if err := v.Link(ctx, attackTenant, alice, others[1]); err != nil {
+		t.Fatal(err)
+	}
+	take("linked")
+	g, err := v.Gate(ctx, attackTenant, alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Seal(ctx, 600, []byte("long ago"), nil); err != nil {
+		t.Fatal(err)
+	}
+	g.Release()
+	take("with another month")
+	if _, err := v.Expire(ctx, attackTenant, 601, nil); err != nil {
+		t.Fatal(err)
+	}
+	take("expired")
+	if err := v.Maintain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		mustErase(t, v, others[2+i])
+	}
+	take("before")
+	theirs := planted(t, v, others[8:])
+	mustErase(t, v, alice)
+	id := v.id
+	now := t.TempDir()
+	if err := v.db.Checkpoint(now+"/vault", pebble.WithFlushedWAL()); err != nil {
+		t.Fatal(err)
+	}
+	copyDir(t, dir+"/roots", now+"/roots")
+	closeVault(t, v)
+
+	attack := func(more ...moment) thieves {
+		t.Helper()
+		a := newThief(t, id)
+		a.take(now + "/vault")
+		a.roots(t, now+"/roots", dir+"/kek")
+		if len(more) == 0 {
+			for _, m := range moments {
+				a.take(m.vault)
+			}
+		}
+		for _, m := range more {
+			a.take(m.vault)
+			a.roots(t, m.roots, dir+"/kek")
+		}
+		a.run()
+		return a
+	}
+	a := attack()
+	for what, b := range hers {
+		if a.Has(b) {
+			t.Errorf("the attacker has her %s", what)
+		}
+	}
+	if a.Holds(alice) || a.Names("email:"+her.ID) {
+		t.Error("the attacker opens her record, or can test a guess at her handle")
+	}
+	for what, b := range theirs {
+		if !a.Has(b) {
+			t.Errorf("a bystander's %s is lost", what)
+		}
+	}
+	last := thieves{t, a.Again()}
+	last.take(moments[len(moments)-1].vault)
+	last.run()
+	held := 0
+	for _, p := range others[8:] {
+		if last.Holds(p) {
+			held++
+		}
+	}
+	if held < len(others[8:])/2 || last.Holds(alice) {
+		t.Errorf("the last copy gives %d of %d bystanders, and her: %v", held, len(others[8:]), last.Holds(alice))
+	}
+	for _, m := range moments {
+		if control := attack(m); !control.Holds(alice) {
+			t.Errorf("control: with the register of the moment %q she does not open; the test sees nothing", m.name)
+		}
+	}
 }

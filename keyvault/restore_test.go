@@ -260,22 +260,22 @@ func TestRestoreRekeys(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	control := &attacker{rows: map[string][][]byte{}, keys: map[string]bool{root: true}}
+	control := newThief(t, id)
+	control.Learn([]byte(root))
 	for _, r := range rows {
-		control.rows[string(r.Key)] = [][]byte{r.Value}
+		control.Row(r.Key, r.Value)
 	}
-	control.run(id)
+	control.run()
 	for what, b := range theirs {
-		if !control.has(b) {
+		if !control.Has(b) {
 			t.Errorf("control: the backup's rows and root do not give a %s; the test sees nothing", what)
 		}
 	}
-	a := &attacker{rows: map[string][][]byte{}, keys: maps.Clone(control.keys)} // every key of the tree in the backup
-	a.take(t, copyDir(t, dir+"/b/vault", t.TempDir()+"/now"))
-	a.plain = nil
-	a.run(id)
-	if len(a.plain) > 0 {
-		t.Errorf("the backup's keys open %d rows of the restored vault", len(a.plain))
+	a := thieves{t, control.Again()} // with every key of the tree in the backup
+	a.take(dir + "/b/vault")
+	a.run()
+	if n := a.Opened(); n > 0 {
+		t.Errorf("the backup's keys open %d rows of the restored vault", n)
 	}
 	if _, err := os.Stat(dir + "/b/vault.restoring"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the backup's rows are left behind: %v", err)
