@@ -14,20 +14,33 @@ import (
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/keystest"
 	"github.com/oubli-store/oubli/keyvault"
+	"github.com/oubli-store/oubli/keyvault/register"
 	"pgregory.net/rapid"
 )
 
 // modelPerson is what the plain model knows of a person.
 type modelPerson struct {
-	id             eventstore.PersonID
-	handles        []eventstore.Identity
-	set            *modelSet
-	sealed         []byte
+	id      eventstore.PersonID
+	handles []eventstore.Identity
+	set     *modelSet
+	texts   map[eventstore.KeyMonth]modelText
+	// dead is what was sealed and must never open again.
+	dead           map[eventstore.KeyMonth][][]byte
+	first          uint64
 	fenced, erased bool
 	restricted     bool
 }
 
-type modelSet struct{ members []*modelPerson }
+type modelSet struct {
+	members []*modelPerson
+	hold    bool
+}
+
+// modelText is a sealed text; it is gone when its month has expired.
+type modelText struct {
+	sealed  []byte
+	expired bool
+}
 
 func (s *modelSet) handles() (out []eventstore.Identity) {
 	for _, p := range s.members {
@@ -42,10 +55,19 @@ type model struct {
 	v       *keyvault.Vault
 	handles map[eventstore.Identity]*modelPerson
 	persons []*modelPerson
+
+	now              time.Time
+	kek              string
+	floor            eventstore.KeyMonth
+	erasedAt, barred map[eventstore.Identity]time.Time
+	guest            guest
 }
 
 func (m *model) open(t *rapid.T) {
-	v, err := keyvault.Open(t.Context(), memConfig(m.mem))
+	c := memConfig(m.mem)
+	c.Now = func() time.Time { return m.now }
+	c.KEK = m.kek
+	v, err := keyvault.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,9 +99,17 @@ func (m *model) enter(t *rapid.T) {
 	if rapid.Bool().Draw(t, "with also") {
 		also = append(also, m.handle(t, "also"))
 	}
-	now := time.Now()
-	e, err := m.v.Enter(t.Context(), crashTenant, eventstore.Arrival{Identity: id, Also: also, Time: now.Add(time.Second), Received: now}, unlessRestricted)
+	late := rapid.IntRange(0, 3).Draw(t, "hours late")
+	at := m.now.Add(time.Second - time.Duration(late)*time.Hour)
+	e, err := m.v.Enter(t.Context(), crashTenant, eventstore.Arrival{Identity: id, Also: also, Time: at, Received: m.now}, unlessRestricted)
 	p := m.handles[id]
+	if m.refuses(at, append(also, id)) {
+		// A restriction or a fence may be met first; nobody is minted in any case.
+		if !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, eventstore.ErrWithheld) && !errors.Is(err, eventstore.ErrFenced) {
+			t.Fatalf("an event of a refused handle: %v", err)
+		}
+		return
+	}
 	// Whom the identity names is asked first, then whom also names.
 	if p != nil && p.restricted && !p.fenced {
 		if !errors.Is(err, eventstore.ErrWithheld) {
@@ -111,13 +141,15 @@ func (m *model) enter(t *rapid.T) {
 		t.Fatalf("minted: %v", e.Minted)
 	}
 	if p == nil {
-		p = &modelPerson{id: e.Gate.Person(), handles: []eventstore.Identity{id}}
-		p.set = &modelSet{[]*modelPerson{p}}
+		p = &modelPerson{id: e.Gate.Person(), handles: []eventstore.Identity{id}, texts: map[eventstore.KeyMonth]modelText{}, dead: map[eventstore.KeyMonth][][]byte{}}
+		p.set = &modelSet{members: []*modelPerson{p}}
 		m.handles[id] = p
 		m.persons = append(m.persons, p)
-		if p.sealed, err = e.Gate.Seal(t.Context(), crashMonth, []byte("a text"), nil); err != nil {
+		sealed, err := e.Gate.Seal(t.Context(), crashMonth, []byte("a text"), nil)
+		if err != nil {
 			t.Fatal(err)
 		}
+		p.texts[crashMonth] = modelText{sealed: sealed}
 	}
 	if e.Gate.Person() != p.id {
 		t.Fatal("another person")
@@ -170,6 +202,7 @@ func (m *model) linksRestricted(p *modelPerson, id eventstore.Identity, also []e
 
 func merge(p, q *modelPerson) {
 	restricted := p.restricted || q.restricted
+	p.set.hold = p.set.hold || q.set.hold
 	p.set.members = append(p.set.members, q.set.members...)
 	for _, o := range p.set.members {
 		o.set, o.restricted = p.set, restricted
@@ -217,6 +250,12 @@ func (m *model) restrict(t *rapid.T) {
 func (m *model) fence(t *rapid.T) {
 	p := m.person(t, "who")
 	members, err := m.v.Fence(t.Context(), crashTenant, []eventstore.PersonID{p.id})
+	if !p.erased && p.set.hold {
+		if !errors.Is(err, eventstore.ErrHold) {
+			t.Fatalf("Fence of who is on hold: %v", err)
+		}
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,10 +285,26 @@ func (m *model) unfence(t *rapid.T) {
 	}
 }
 
+// shred takes out one person or several, with or without a longer refusal.
 func (m *model) shred(t *rapid.T) {
-	p := m.person(t, "who")
-	err := m.v.Shred(t.Context(), crashTenant, []eventstore.PersonID{p.id}, eventstore.ShredOptions{})
-	if !p.erased && !p.fenced {
+	var ids []eventstore.PersonID
+	var gone []*modelPerson
+	ready := true
+	for range rapid.IntRange(1, 3).Draw(t, "how many") {
+		p := m.person(t, "who")
+		ids = append(ids, p.id)
+		if p.erased {
+			continue
+		}
+		ready = ready && p.fenced
+		gone = append(gone, p.set.members...)
+	}
+	var o eventstore.ShredOptions
+	if days := rapid.SampledFrom([]int{-1, 0, 1, 40}).Draw(t, "refused for days"); days != 0 {
+		o.RefuseUntil = m.now.Add(time.Duration(days) * 24 * time.Hour)
+	}
+	err := m.v.Shred(t.Context(), crashTenant, ids, o)
+	if !ready {
 		if !errors.Is(err, eventstore.ErrConflict) {
 			t.Fatalf("Shred without a fence: %v", err)
 		}
@@ -258,13 +313,14 @@ func (m *model) shred(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.erased {
-		return
-	}
-	for _, q := range p.set.members {
+	for _, q := range gone {
 		q.erased, q.fenced = true, false
 		for _, h := range q.handles {
 			delete(m.handles, h)
+			m.erasedAt[h] = m.now
+			if o.RefuseUntil.After(m.now) {
+				m.barred[h] = o.RefuseUntil
+			}
 		}
 	}
 }
@@ -305,11 +361,8 @@ func (m *model) check(t *rapid.T) {
 			t.Fatal(err)
 		}
 		live++
-		plain, err := g.Open(t.Context(), crashMonth, p.sealed, nil)
+		m.texts(t, p, g)
 		g.Release()
-		if err != nil || string(plain) != "a text" {
-			t.Fatalf("a text: %v", err)
-		}
 		set, err := m.v.Linked(t.Context(), crashTenant, p.id)
 		if err != nil || len(set) != len(p.set.members) {
 			t.Fatalf("a linked set of %d: %v", len(set), err)
@@ -339,8 +392,9 @@ func TestModel(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{mem: vfs.NewCrashableMem(), handles: map[eventstore.Identity]*modelPerson{}}
-		if err := m.mem.MkdirAll("/data", 0o700); err != nil {
+		m := &model{mem: vfs.NewCrashableMem(), handles: map[eventstore.Identity]*modelPerson{}, now: time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC),
+			erasedAt: map[eventstore.Identity]time.Time{}, barred: map[eventstore.Identity]time.Time{}}
+		if err := errors.Join(m.mem.MkdirAll("/data", 0o700), (register.FileKMS{FS: m.mem}).Create("/data/kek2")); err != nil {
 			t.Fatal(err)
 		}
 		root, err := m.mem.OpenDir("/")
@@ -358,6 +412,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"enter": m.enter, "enter too": m.enter, "link": m.link, "restrict": m.restrict, "fence": m.fence,
 			"unfence": m.unfence, "shred": m.shred, "crash": m.crash, "": m.check,
+			"seal": m.seal, "expire": m.expire, "hold": m.hold, "part": m.part, "wait": m.wait, "admit": m.admit, "rotate": m.rotate, "guest": m.invite,
 		})
 	})
 }
