@@ -56,6 +56,8 @@
 //  2. commits nodes, records, pages, tombstones in one synced batch;
 //  3. overwrites the old slot, synced, and returns.
 //
+// Before anything may change the database it is opened for reading, up to every tenant's root: what was damaged is refused as it is.
+//
 // After a crash the slot that opens the newest root node is the root; the other is effaced before anything is served. If the outcome of
 // a commit or of an effacement is not known, the vault stops serving until it is opened again, which settles it.
 //

@@ -15,14 +15,43 @@ import (
 	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
-// openTenants opens every tenant, finishing what a crash interrupted.
-func (v *Vault) openTenants(ctx context.Context) error {
+// look opens the database for reading, and everything that a start opens, before anything may change it: a database that lost its newest rows to damage
+// opens as an older one, and would delete for good what it does not know any more.
+func (v *Vault) look(ctx context.Context, key secret.Bytes) (err error) {
+	if err := v.openDB(v.dirLock(), true); err != nil {
+		return err
+	}
+	defer func() {
+		for _, t := range v.tenants {
+			t.close()
+		}
+		clear(v.tenants)
+		if v.roots != nil {
+			err = errors.Join(err, v.roots.Close())
+		}
+		err = errors.Join(err, v.db.Close())
+		v.roots, v.db = nil, nil
+	}()
+	fresh, err := v.openHeader()
+	if err != nil || fresh {
+		return err
+	}
+	v.roots, _, err = register.Open(v.fs, register.Options{Dirs: v.c.rootDirs(), Vault: v.id, Key: key, KEK: v.kek, Look: true, Lost: v.c.RootsLost})
+	if err != nil {
+		return fromRegister(err)
+	}
+	_, err = v.readTenants(ctx)
+	return err
+}
+
+// readTenants opens every tenant and changes nothing; what is to be done before they are served is returned.
+func (v *Vault) readTenants(ctx context.Context) (finish []func() error, err error) {
 	type named struct {
 		t *tenant
 		s tenantState
 	}
 	var all []named
-	err := rows{v.db}.Scan([]byte{rowName}, func(key, value []byte) error {
+	err = rows{v.db}.Scan([]byte{rowName}, func(key, value []byte) error {
 		if len(value) > 0 && value[0] > vaultVersion {
 			return fmt.Errorf("vault: a tenant's row: %w", eventstore.ErrNewerVersion)
 		}
@@ -34,30 +63,37 @@ func (v *Vault) openTenants(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known := map[uint32]bool{}
 	for _, n := range all {
 		known[n.t.index] = true
 	}
-	// First look at everything, changing nothing; then put it in order.
 	left, err := v.refuseStrangers(ctx, known)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var finish []func() error
 	for _, index := range left {
 		finish = append(finish, func() error { return fromRegister(v.roots.EffaceAll(ctx, index)) })
 	}
 	for _, n := range all {
 		f, err := n.t.open(ctx, n.s)
 		if err != nil {
-			return fmt.Errorf("vault: tenant %s: %w", n.t.id, err)
+			return nil, fmt.Errorf("vault: tenant %s: %w", n.t.id, err)
 		}
 		finish = append(finish, f)
 		if n.s != tenantCreating {
 			v.tenants[n.t.id] = n.t
 		}
+	}
+	return finish, nil
+}
+
+// openTenants opens every tenant, finishing what a crash interrupted.
+func (v *Vault) openTenants(ctx context.Context) error {
+	finish, err := v.readTenants(ctx)
+	if err != nil {
+		return err
 	}
 	for _, f := range finish {
 		if err := f(); err != nil {

@@ -93,7 +93,7 @@ func (v *Vault) beginRestore(ctx context.Context) error {
 		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
 	}
 	v.locks = append(v.locks, lock)
-	if err := v.openDB(lock); err != nil {
+	if err := v.openDB(lock, false); err != nil {
 		return err
 	}
 	b := v.batch()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
@@ -63,6 +64,15 @@ func damage(err error) error {
 		return errors.Join(eventstore.ErrDamaged, err)
 	}
 	return err
+}
+
+// unopened makes ours an error of opening a database: unless the system says why, its files are not what was written.
+func unopened(err error) error {
+	var system syscall.Errno
+	if errors.As(err, &system) && system != syscall.ENOENT {
+		return err
+	}
+	return errors.Join(eventstore.ErrDamaged, err)
 }
 
 // fromTree gives the tree's errors their public form.

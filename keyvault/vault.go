@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
+	"github.com/oubli-store/oubli/keyvault/secret"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
@@ -151,12 +152,13 @@ func (v *Vault) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !v.c.Create {
-		if desc, err := pebble.Peek(v.c.Dir, v.fs); err != nil {
-			return fmt.Errorf("vault: looking for the database: %w", damage(err))
-		} else if !desc.Exists {
-			return fmt.Errorf("vault: the database is missing: %w", eventstore.ErrDamaged)
-		}
+	lock, err := pebble.LockDirectory(v.c.Dir, v.fs)
+	if err != nil {
+		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
+	}
+	v.locks = append(v.locks, lock)
+	if err := v.lookFirst(ctx, key); err != nil {
+		return err
 	}
 	if err := v.openOrBegin(); err != nil {
 		return err
@@ -173,6 +175,33 @@ func (v *Vault) open(ctx context.Context) error {
 		return err
 	}
 	return v.openTenants(ctx)
+}
+
+// lookFirst looks at a database that is there, unless it may be one whose making was cut off by a crash.
+func (v *Vault) lookFirst(ctx context.Context, key secret.Bytes) error {
+	desc, err := pebble.Peek(v.c.Dir, v.fs)
+	switch begun := v.begun(); {
+	case err != nil && begun:
+		return fmt.Errorf("vault: looking for the database: %w", damage(err))
+	case err != nil:
+		return nil
+	case desc.Exists && begun:
+		return v.look(ctx, key)
+	case !desc.Exists && !v.c.Create:
+		return fmt.Errorf("vault: the database is missing: %w", eventstore.ErrDamaged)
+	}
+	return nil
+}
+
+// dirLock is the database's lock, the last that was taken.
+func (v *Vault) dirLock() *pebble.Lock { return v.locks[len(v.locks)-1].(*pebble.Lock) }
+
+// begun says that there may be roots: Create is not set, or a register is there.
+func (v *Vault) begun() bool {
+	return !v.c.Create || slices.ContainsFunc(v.c.rootDirs(), func(dir string) bool {
+		_, err := v.fs.Stat(v.fs.PathJoin(dir, register.FileName))
+		return !errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 // LostCopies is how many copies of the root register were given up at this start, because Config.RootsLost said so.
@@ -227,19 +256,9 @@ func (v *Vault) makeDir(dir string) error {
 // openOrBegin opens the database. One whose making was cut off by a crash is made anew: as long as there is no register there is no root, and
 // nothing that could be opened.
 func (v *Vault) openOrBegin() error {
-	lock, err := pebble.LockDirectory(v.c.Dir, v.fs)
-	if err != nil {
-		return fmt.Errorf("vault: %w", errors.Join(eventstore.ErrInUse, err))
-	}
-	v.locks = append(v.locks, lock)
-	failed := v.openDB(lock)
-	if failed == nil || !v.c.Create {
+	failed := v.openDB(v.dirLock(), false)
+	if failed == nil || v.begun() {
 		return failed
-	}
-	for _, dir := range v.c.rootDirs() {
-		if _, err := v.fs.Stat(v.fs.PathJoin(dir, register.FileName)); !errors.Is(err, fs.ErrNotExist) {
-			return failed
-		}
 	}
 	names, err := v.fs.List(v.c.Dir)
 	if err != nil {
@@ -253,23 +272,23 @@ func (v *Vault) openOrBegin() error {
 			return errors.Join(failed, err)
 		}
 	}
-	return v.openDB(lock)
+	return v.openDB(v.dirLock(), false)
 }
 
-func (v *Vault) openDB(lock *pebble.Lock) error {
-	return givenUp(func() error { return v.openPebble(lock) })
+func (v *Vault) openDB(lock *pebble.Lock, look bool) error {
+	return givenUp(func() error { return v.openPebble(lock, look) })
 }
 
-func (v *Vault) openPebble(lock *pebble.Lock) (err error) {
+func (v *Vault) openPebble(lock *pebble.Lock, look bool) (err error) {
 	v.db, err = pebble.Open(v.c.Dir, &pebble.Options{
 		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
-		ErrorIfNotExists: !v.c.Create, MemTableSize: 32 << 20,
+		ReadOnly: look, ErrorIfNotExists: look || !v.c.Create, MemTableSize: 32 << 20,
 		// Without it Pebble ends the process when it meets a damaged table in the background.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { v.stop(errRotten) }},
 	})
 	if err != nil {
 		v.db = nil
-		return fmt.Errorf("vault: opening the database: %w", damage(err))
+		return fmt.Errorf("vault: opening the database: %w", unopened(err))
 	}
 	return nil
 }

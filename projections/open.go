@@ -164,7 +164,11 @@ func openError(err error) error {
 	if strings.Contains(err.Error(), "format major version") {
 		return fmt.Errorf("projections: %w", eventstore.ErrNewerVersion)
 	}
-	return fmt.Errorf("projections: opening the database: %w", err)
+	var system syscall.Errno
+	if errors.As(err, &system) {
+		return fmt.Errorf("projections: opening the database: %w", err)
+	}
+	return fmt.Errorf("projections: the database does not open (%v): %w", err, eventstore.ErrDamaged)
 }
 
 // checkFormat reads the version of the layout, or writes it into a new database.

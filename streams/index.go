@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -122,10 +123,12 @@ func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	db, err := pebble.Open(dir, o)
 	if err != nil {
-		if pebble.IsCorruptionError(err) {
-			return nil, fmt.Errorf("%w: log/%s: %w", eventstore.ErrDamaged, indexDir, err)
+		// Unless the system says why, its files are not what was written.
+		var system syscall.Errno
+		if errors.As(err, &system) && system != syscall.ENOENT {
+			return nil, fmt.Errorf("opening log/%s: %w", indexDir, err)
 		}
-		return nil, fmt.Errorf("opening log/%s: %w", indexDir, err)
+		return nil, fmt.Errorf("%w: log/%s: %w", eventstore.ErrDamaged, indexDir, err)
 	}
 	x := &index{db: db}
 	if err := x.checkVersion(); err != nil {
@@ -157,6 +160,9 @@ func (x *index) get(key []byte) ([]byte, error) {
 	v, c, err := x.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
+	}
+	if pebble.IsCorruptionError(err) {
+		return nil, fmt.Errorf("%w: log/%s: %w", eventstore.ErrDamaged, indexDir, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading log/%s: %w", indexDir, err)

@@ -22,6 +22,8 @@ type Options struct {
 	KEK tink.AEAD
 	// Create makes a register if no directory holds one.
 	Create bool
+	// Look opens what is there and writes nothing: [Copies.Held] says what the copies hold, those not yet part of the register among them.
+	Look bool
 	// Lost gives up the copies that are missing: see the package comment.
 	Lost bool
 }
@@ -58,7 +60,11 @@ func Open(fs vfs.FS, o Options) (c *Copies, lost int, err error) {
 			}
 		}
 	}()
-	for _, step := range []func() error{p.find, p.begin, p.list, p.missing, p.keys, p.settle, p.fill} {
+	steps := []func() error{p.find, p.begin, p.list, p.missing, p.keys, p.settle, p.fill}
+	if o.Look {
+		p.o.Create, steps = false, steps[:4]
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, 0, err
 		}

@@ -26,6 +26,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -59,6 +60,9 @@ type Config struct {
 	GuestSubject string
 	// TLS is for connections through the port (nil: none).
 	TLS *tls.Config
+	// Distrust makes the server read every stored message and check it, rather than trust the summaries that it left: for a start after a crash, when what
+	// the summaries say and what is stored may be of different moments.
+	Distrust bool
 	// Logger takes the server's warnings and errors (nil: none are logged).
 	Logger *slog.Logger
 }
@@ -78,6 +82,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the NATS server: %w", err)
+	}
+	if c.Distrust {
+		if err := forget(c.Dir); err != nil {
+			return nil, fmt.Errorf("taking away the summaries of the NATS server: %w", err)
+		}
 	}
 	var g *guests
 	if c.Guests != nil {
@@ -101,6 +110,15 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		return nil, errors.Join(err, l.fatal())
 	}
 	return srv, nil
+}
+
+// forget takes away the summaries of the streams. The server makes them anew from the messages.
+func forget(dir string) error {
+	all, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*", "msgs", "index.db"))
+	for _, summary := range all {
+		err = errors.Join(err, os.Remove(summary))
+	}
+	return err
 }
 
 func options(c Config) (*server.Options, error) {

@@ -13,6 +13,8 @@ type Config struct {
 	settings.Server
 	// RootsLost gives up the copies of the root register that are missing: an operator's decision for one start.
 	RootsLost bool
+	// asItIs opens a directory that is not as the last stop left it, to mend it.
+	asItIs bool
 	// Log takes what an operator should know, without personal data (nil: nothing).
 	Log *slog.Logger
 	// Now is the clock (nil: time.Now).

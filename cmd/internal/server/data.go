@@ -32,6 +32,9 @@ type dataDir struct {
 	lock *os.File
 	// fresh says that the first start is not completed yet.
 	fresh bool
+	// whole says that everything was as the last stop left it, known what was there then; see stampFile.
+	whole bool
+	known map[string]seen
 }
 
 // openData makes or finds the data directory and locks it. ErrInUse, ErrNewerVersion, ErrDamaged.

@@ -17,6 +17,7 @@
 //
 //	oubli-data    the format of the directory, one line; locked while a server runs
 //	admin.token   nats/  log/  vault/  roots/  projections/  kek
+//	stopped       after a stop in good order only: the list of all files, which the next start compares before it opens anything
 //
 // A directory is new until that line stands in it, which is when the vault, the default tenant and the admin token are there; only in a new
 // directory is a vault made. So a vault that was lost is damage, and not a reason to begin anew.

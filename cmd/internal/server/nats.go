@@ -76,7 +76,7 @@ func replicas(nc *nats.Conn) int {
 }
 
 func (s *Server) startNATS(ctx context.Context) error {
-	c := natsembed.Config{Dir: s.data.in("nats"), Listen: s.c.NATSListen, Logger: s.c.Log}
+	c := natsembed.Config{Dir: s.data.in("nats"), Listen: s.c.NATSListen, Logger: s.c.Log, Distrust: !s.data.whole}
 	if c.Listen != "" {
 		c.Guests, c.GuestSubject = s.guest, AppendSubject
 		if s.c.TLSCert != "" {

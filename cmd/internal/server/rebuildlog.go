@@ -12,6 +12,7 @@ import (
 // RebuildLog makes log/ of a stopped server anew from the stored streams, see [streams.Rebuild]: what is lost with the old one stays lost. progress is told
 // how many messages of all are done. Errors: those of [OpenOffline] and of streams.Rebuild; ErrDamaged also for a tenant of which no stream is left.
 func RebuildLog(ctx context.Context, c Config, progress func(done, total uint64)) (out []streams.Rebuilt, err error) {
+	c.asItIs = true
 	s, err := openStoppedServer(ctx, c, (*Server).openNATS)
 	if err != nil {
 		return nil, err

@@ -59,6 +59,8 @@ type Server struct {
 	closers []closer
 	stop    sync.Once
 	stopErr error
+	// whole says that the start came to its end, disorderly that a part did not stop as it should.
+	whole, disorderly bool
 	// ended is closed when the server has stopped serving; failure says why, if nobody asked for it.
 	ended   chan struct{}
 	failure error
@@ -119,7 +121,11 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.openService(); err != nil {
 		return err
 	}
-	return s.listen()
+	if err := s.listen(); err != nil {
+		return err
+	}
+	s.whole = true
+	return nil
 }
 
 func (s *Server) openData(context.Context) error {
@@ -130,7 +136,10 @@ func (s *Server) openData(context.Context) error {
 	if s.data, err = openData(s.c.Data); err != nil {
 		return err
 	}
-	s.atStop("data directory", func(context.Context) error { return s.data.Close() })
+	if err := s.data.unstamp(s.c.asItIs); err != nil {
+		return errors.Join(err, s.data.Close())
+	}
+	s.atStop("data directory", s.closeData)
 	for _, weak := range s.c.WeakRoots() {
 		s.c.Log.Warn(weak)
 	}
@@ -160,12 +169,20 @@ func (s *Server) openRooms(context.Context) error {
 	var err error
 	s.figures, err = projections.Open(projections.Config{Dir: s.data.in("projections"), Store: s.store, Keys: s.vault, Settings: s.settings.analytics, Now: s.c.Now})
 	if err != nil {
-		return fmt.Errorf("opening the projections: %w", err)
+		return rebuildable(s.data.in("projections"), fmt.Errorf("opening the projections: %w", err))
 	}
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
 		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Now: s.c.Now, Logger: s.c.Log})
 	return nil
+}
+
+// rebuildable says of damaged projections that they can be made anew.
+func rebuildable(dir string, err error) error {
+	if errors.Is(err, eventstore.ErrDamaged) {
+		return fmt.Errorf("%w; the projections can be made anew from the events: move %s away, whole, and start again", err, dir)
+	}
+	return err
 }
 
 // noteLost writes into the ledger that copies of the root register were given up.

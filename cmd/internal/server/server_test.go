@@ -196,7 +196,7 @@ func TestFirstStartInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	w := begin(t, config(dir))
 	w.end()
-	if err := os.Truncate(filepath.Join(dir, formatFile), 5); err != nil {
+	if err := errors.Join(os.Truncate(filepath.Join(dir, formatFile), 5), os.Remove(filepath.Join(dir, stampFile))); err != nil {
 		t.Fatal(err)
 	}
 	w = begin(t, config(dir))

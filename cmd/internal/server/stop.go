@@ -21,11 +21,23 @@ func (s *Server) Stop(ctx context.Context) error {
 		for _, c := range slices.Backward(s.closers) {
 			if err := c.end(ctx); err != nil {
 				failed = append(failed, fmt.Errorf("stopping: %s: %w", c.part, err))
+				s.disorderly = true
 			}
 		}
 		s.stopErr = errors.Join(failed...)
 	})
 	return s.stopErr
+}
+
+// closeData gives the data directory free. After a stop in good order it gets its stamp first: of a start that came to its end, or that found everything as
+// the stop before had left it.
+func (s *Server) closeData(ctx context.Context) error {
+	if !s.disorderly && (s.whole || s.data.whole) {
+		if err := s.data.stamp(ctx); err != nil {
+			s.c.Log.Warn("the list of the files was not written: the next start is one as after a crash", "error", err.Error())
+		}
+	}
+	return s.data.Close()
 }
 
 // Wait blocks until ctx ends or the server stops serving. The error is nil unless it stopped without being asked.
