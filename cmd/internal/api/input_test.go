@@ -260,7 +260,7 @@ func TestErrors(t *testing.T) {
 		{eventstore.ErrConsent, eventstore.KindConsent, 403, ""},
 		{eventstore.ErrHold, eventstore.KindHold, 409, ""},
 		{eventstore.ErrAmbiguous, eventstore.KindAmbiguous, 409, ""},
-		{eventstore.ErrKeyLost, eventstore.KindUnavailable, 500, "restored from a backup"},
+		{eventstore.ErrKeyLost, eventstore.KindNotFound, 404, ""},
 		{fmt.Errorf("%s: %w", canary, eventstore.ErrDamaged), eventstore.KindUnavailable, 500, "damaged"},
 		{eventstore.ErrUnavailable.Because(eventstore.ErrDamaged), eventstore.KindUnavailable, 500, "damaged"},
 		{context.DeadlineExceeded, eventstore.KindUnavailable, 503, ""},

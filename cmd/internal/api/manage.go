@@ -126,7 +126,7 @@ func shown(t access.Token, text secret.Bytes) tokenOutput {
 }
 
 func (a *API) rotateToken(ctx context.Context, c *call, in *tokenIDInput) (*reply[tokenOutput], error) {
-	if err := a.record(ctx, c, c.tenant, eventstore.Entry{Act: eventstore.ActTokenRotated}); err != nil {
+	if err := a.record(ctx, c, c.tenant, eventstore.Entry{Act: eventstore.ActTokenRotated, Subject: access.Mark(eventstore.TokenID(in.ID))}); err != nil {
 		return nil, err
 	}
 	t, text, err := a.Tokens.Rotate(ctx, c.tenant, eventstore.TokenID(in.ID))
@@ -137,7 +137,7 @@ func (a *API) rotateToken(ctx context.Context, c *call, in *tokenIDInput) (*repl
 }
 
 func (a *API) revokeToken(ctx context.Context, c *call, in *tokenIDInput) (*reply[access.Token], error) {
-	if err := a.record(ctx, c, c.tenant, eventstore.Entry{Act: eventstore.ActTokenRevoked}); err != nil {
+	if err := a.record(ctx, c, c.tenant, eventstore.Entry{Act: eventstore.ActTokenRevoked, Subject: access.Mark(eventstore.TokenID(in.ID))}); err != nil {
 		return nil, err
 	}
 	id := eventstore.TokenID(in.ID)

@@ -68,7 +68,7 @@ var (
 	errNoRoute   = eventstore.Refuse(eventstore.KindNotFound, "", "there is no such route; /openapi.json lists all")
 	errBroken    = eventstore.Refuse(eventstore.KindInvalid, "", "the request's body broke off")
 	errInternal  = eventstore.Refuse(eventstore.KindUnavailable, "", "an internal error; the server's log has more")
-	errKeyLost   = eventstore.Refuse(eventstore.KindUnavailable, "", "the vault has no key for this person: it was restored from a backup older than the person")
+	errKeyLost   = eventstore.Refuse(eventstore.KindNotFound, "", "the vault has no key for this person: it was restored from a backup older than the person. This is no erasure")
 	errDamaged   = eventstore.Refuse(eventstore.KindUnavailable, "", "stored data is damaged; the server's log has more")
 	errDeadline  = eventstore.Refuse(eventstore.KindUnavailable, "", "it took too long; try again")
 )
@@ -79,7 +79,6 @@ var ownStatus = map[*eventstore.Problem]int{
 	errMethod:    http.StatusMethodNotAllowed,
 	errSlow:      http.StatusRequestTimeout,
 	errInternal:  http.StatusInternalServerError,
-	errKeyLost:   http.StatusInternalServerError,
 	errDamaged:   http.StatusInternalServerError,
 }
 
@@ -131,7 +130,7 @@ func asProblem(err error) *eventstore.Problem {
 // unexpected says whether an error is worth a line in the log: something is wrong with the store and not with the request.
 func unexpected(err error) bool {
 	p := asProblem(err)
-	return p == errInternal || p == errDamaged || p == errKeyLost
+	return p == errInternal || p == errDamaged
 }
 
 // Error implements error.

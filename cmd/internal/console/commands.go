@@ -63,7 +63,8 @@ type commands struct {
 		Status projectionsStatusCmd `cmd:"" help:"${cmd_projections_status}"`
 	} `cmd:"" help:"${cmd_projections}"`
 
-	Backup backupCmd `cmd:"" help:"${cmd_backup}"`
+	Backup  backupCmd  `cmd:"" help:"${cmd_backup}"`
+	Restore restoreCmd `cmd:"" help:"${cmd_restore}"`
 
 	ShowConfig configCmd  `cmd:"" name:"config" help:"${cmd_config}"`
 	Version    versionCmd `cmd:"" help:"${cmd_version}"`

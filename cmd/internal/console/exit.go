@@ -3,6 +3,8 @@ package console
 import (
 	"errors"
 
+	"github.com/oubli-store/oubli/cmd/internal/backup"
+	"github.com/oubli-store/oubli/cmd/internal/server"
 	"github.com/oubli-store/oubli/eventstore"
 )
 
@@ -46,7 +48,8 @@ func Code(err error) int {
 		{Damaged, []error{eventstore.ErrDamaged}},
 		{Gone, []error{eventstore.ErrErased}},
 		{NotFound, []error{eventstore.ErrNotFound}},
-		{Refused, []error{eventstore.ErrUnauthenticated, eventstore.ErrForbidden, eventstore.ErrHold, eventstore.ErrWithheld, eventstore.ErrConsent}},
+		{Refused, []error{eventstore.ErrUnauthenticated, eventstore.ErrForbidden, eventstore.ErrHold, eventstore.ErrWithheld, eventstore.ErrConsent,
+			server.ErrNoLedger, server.ErrOldLedger, backup.ErrExpired, backup.ErrIdentity}},
 		{Usage, []error{eventstore.ErrInvalid}},
 	} {
 		for _, target := range c.errs {

@@ -32,6 +32,9 @@ var helpOfRest = map[string]phrase{
 	"cmd_backup":      {"Make a backup of the whole instance: events, vault and ledger.", ""},
 	"more_backup": {"The server goes on meanwhile. One age file is written, which only the holders of the recipients' identities can open; the root register and the " +
 		"key-encryption key are not in it. The ledger of every tenant records it. docs/backup.md says how to restore, and what cannot be.", ""},
+	"cmd_restore": {"Make a data directory of a backup, in an empty place.", ""},
+	"more_restore": {"No server may run on --data. All keys are drawn anew, under a new root register. Before anything can be served, every erasure, expiry, restriction, " +
+		"objection, hold and withdrawal of consent of the newest ledger is applied again. Until it has ended nothing starts on the directory. docs/backup.md has the procedure.", ""},
 	"cmd_vault":        {"The key vault.", "Le coffre à clés."},
 	"cmd_vault_status": {"How the key vault is doing.", ""},
 	"cmd_vault_check":  {"Open everything in the vault of a stopped server and compare it with the ledger.", ""},
@@ -72,6 +75,7 @@ var helpOfRest = map[string]phrase{
 	"example_token_revoke":       {"oubli token revoke 7Q2M4K", ""},
 	"example_ledger":             {"oubli ledger list", ""},
 	"example_ledger_list":        {"oubli ledger list", ""},
+	"example_restore":            {"oubli restore --data /var/lib/oubli --identity quarter.key --ledger-from /mnt/old/oubli oubli.age", ""},
 	"example_backup":             {"oubli backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudtwf2mqs0jd3r --output oubli.age", ""},
 	"example_vault":              {"oubli vault status", ""},
 	"example_vault_status":       {"oubli vault status", ""},

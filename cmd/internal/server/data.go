@@ -103,6 +103,9 @@ func (d *dataDir) check() error {
 		d.fresh = true // empty, or torn by a crash at the very end of the first start
 		return nil
 	}
+	if string(b) == restoringLine {
+		return fmt.Errorf("%w (%s)", ErrUnfinished, d.path)
+	}
 	rest, ok := strings.CutPrefix(string(b), formatPrefix)
 	version, err := strconv.Atoi(strings.TrimSuffix(rest, "\n"))
 	if !ok || err != nil || version < 1 {
