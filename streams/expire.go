@@ -97,6 +97,10 @@ func (e *expiry) survey(ctx context.Context) error {
 
 func (e *expiry) rows(ctx context.Context) error {
 	tenant := e.w.spec.tenant
+	// The rows of the last group enter the index after their callers were answered.
+	if err := e.w.do(ctx, e.w.upToDate); err != nil {
+		return err
+	}
 	doomed := func(r rowAt) bool {
 		_, stays := slices.BinarySearch(e.stay, r.sequence)
 		return r.month < e.before && r.sequence <= e.last && !stays
@@ -125,11 +129,8 @@ func (e *expiry) rows(ctx context.Context) error {
 // dropRows takes rows out of the index and the memory. Nothing notes it in the journal: the index is flushed before Expire goes on, and later
 // starts do not go back behind that. It runs in the loop.
 func (w *writer) dropRows(rows []rowAt) error {
-	if err := w.ready(); err != nil {
+	if err := w.upToDate(); err != nil {
 		return err
-	}
-	if w.settlePending(); w.pending != nil {
-		return errIndex
 	}
 	if err := w.s.index.apply(change{spec: w.spec, mark: w.mark, dropped: rows}); err != nil {
 		return unavailable(err)

@@ -20,11 +20,8 @@ type surrender struct {
 // giveUp notes in the journal, durably, that messages and rows go, moves the anchor off them, and drops the rows. It runs in the loop, for who
 // holds w.removing; so the messages that it is given stand in the stream, and each is counted once: those in w.doomed were counted before.
 func (w *writer) giveUp(ctx context.Context, g surrender) error {
-	if err := w.ready(); err != nil {
+	if err := w.upToDate(); err != nil {
 		return err
-	}
-	if w.settlePending(); w.pending != nil {
-		return errIndex
 	}
 	next, err := w.without(ctx, g)
 	if err != nil {

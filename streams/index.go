@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -38,7 +41,12 @@ type row = [8 + eventstore.MarkSize]byte
 
 // index is the Pebble database of idempotency rows and watermarks. It has no log of its own (WAL): after a crash it is as it was at its last
 // flush, and the journals, which are not trimmed before a flush, bring it up to date. Batches stay whole and in order.
-type index struct{ db *pebble.DB }
+type index struct {
+	db *pebble.DB
+	// filters maps tenants to their [seen]; budget is what filters may still take.
+	filters sync.Map
+	budget  atomic.Int64
+}
 
 // states of a stream.
 const (
@@ -105,9 +113,9 @@ func rowKey(dst []byte, tenant eventstore.TenantID, r []byte) []byte {
 	return append(dst, r...)
 }
 
-func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
+func openIndex(disk vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	o := &pebble.Options{
-		FS:                 fs,
+		FS:                 disk,
 		FormatMajorVersion: pebble.FormatNewest,
 		DisableWAL:         true,
 		MemTableSize:       16 << 20,
@@ -128,9 +136,13 @@ func openIndex(fs vfs.FS, dir string, log *slog.Logger) (*index, error) {
 		if errors.As(err, &system) && system != syscall.ENOENT {
 			return nil, fmt.Errorf("opening log/%s: %w", indexDir, err)
 		}
+		if errors.Is(err, fs.ErrNotExist) { // of its own files
+			return nil, damaged("log/%s lacks a file (%v); if a first start or a rebuild was cut off just then, remove log/ and repeat it", indexDir, err)
+		}
 		return nil, fmt.Errorf("%w: log/%s: %w", eventstore.ErrDamaged, indexDir, err)
 	}
 	x := &index{db: db}
+	x.budget.Store(seenBytes)
 	if err := x.checkVersion(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -173,6 +185,9 @@ func (x *index) get(key []byte) ([]byte, error) {
 
 // row finds the sequence of a row; 0 if there is none.
 func (x *index) row(tenant eventstore.TenantID, r *row) (uint64, error) {
+	if x.filter(tenant).absent(r) {
+		return 0, nil
+	}
 	var space [64]byte
 	v, c, err := x.db.Get(rowKey(space[:0], tenant, r[:]))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -221,6 +236,11 @@ type rowAt struct {
 
 // apply does a change, whole or not at all.
 func (x *index) apply(c change) error {
+	if f := x.filter(c.spec.tenant); f != nil {
+		for i := range c.rows {
+			f.add(&c.rows[i].row)
+		}
+	}
 	b := x.db.NewBatch()
 	defer func() { _ = b.Close() }()
 	var key [64]byte
@@ -266,6 +286,7 @@ func after(prefix []byte) []byte {
 
 // forget deletes all of a tenant but its watermarks.
 func (x *index) forget(tenant eventstore.TenantID) error {
+	x.unwatch(tenant)
 	from := rowKey(nil, tenant, nil)
 	if err := x.db.DeleteRange(from, after(from), pebble.NoSync); err != nil {
 		return fmt.Errorf("writing log/%s: %w", indexDir, err)

@@ -53,6 +53,9 @@ func (s *Streams) open(ctx context.Context, sp spec, vault eventstore.VaultID, c
 		w.abandon()
 		return err
 	}
+	if !sp.isRecords() {
+		w.learn()
+	}
 	s.put(w)
 	go w.run()
 	if w.unpurged.Load() {

@@ -145,6 +145,16 @@ func (w *writer) close() error {
 	return w.j.Close()
 }
 
+// learn makes the filter of the tenant's rows, and reads those that are there into it in the background. The loop must not run yet.
+func (w *writer) learn() {
+	filter := w.s.index.watch(w.spec.tenant)
+	w.helpers.Go(func() {
+		if err := w.s.index.learn(w.ctx, w.spec.tenant, filter); err != nil && w.ctx.Err() == nil {
+			w.s.c.Logger.Warn("the idempotency rows cannot be read ahead; each is looked up", "stream", w.spec.stream(), "error", err)
+		}
+	})
+}
+
 // abandon frees a writer whose loop never ran.
 func (w *writer) abandon() {
 	w.cancel()
@@ -298,6 +308,17 @@ func (w *writer) settlePending() {
 	}
 	w.pending = nil
 	w.recent.applied(w.generation.Add(1))
+}
+
+// upToDate makes sure that the index has every row that was journalled.
+func (w *writer) upToDate() error {
+	if err := w.ready(); err != nil {
+		return err
+	}
+	if w.settlePending(); w.pending != nil {
+		return errIndex
+	}
+	return nil
 }
 
 // lookup finds the sequence under an item's row, 0 if there is none.
