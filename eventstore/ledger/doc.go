@@ -31,13 +31,14 @@
 //   - An entry is durable when [Ledger.Record] returns its number.
 //   - Whoever holds a head can tell whether an entry is in the tree ([CheckInclusion]), whether a later tree only added to it
 //     ([CheckConsistency]), and whether stored records still are what they were ([Verify]). These three are pure.
+//   - A signed [Checkpoint] opens under its ledger's public key only as it was signed ([OpenCheckpoint]): golang.org/x/mod/sumdb/note, Ed25519.
 //   - A record that was changed in any byte is refused, or changes the root.
 //
 // # Not guaranteed
 //
 //   - An entry says that something was about to be done, not that it was: after a crash in between the same act has a second entry.
-//   - Without a head that was kept elsewhere, a whole ledger that was rewritten cannot be told from the right one. Signed checkpoints
-//     and certificates will carry a [Head]; they are not part of this package yet.
+//   - Without a [Checkpoint] that was kept elsewhere, a whole ledger that was rewritten cannot be told from the right one: whoever has the vault
+//     can sign another.
 //   - An entry whose Record ended in [eventstore.ErrUncertain] may be there.
 //
 // The tree's hashes are held in memory: 64 bytes an entry.

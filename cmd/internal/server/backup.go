@@ -139,5 +139,5 @@ func (s *Server) notes(context.Context) (out []api.Reason) {
 			out = append(out, api.Reason{Part: "backup", Why: f + "; the server's log has more"})
 		}
 	}
-	return out
+	return append(out, s.checkpointNote()...)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/oubli-store/oubli/cmd/internal/access"
 	"github.com/oubli-store/oubli/cmd/internal/api"
 	"github.com/oubli-store/oubli/cmd/internal/backup"
+	"github.com/oubli-store/oubli/cmd/internal/checkpoint"
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/door"
@@ -43,6 +44,8 @@ type Server struct {
 	door     eventstore.Door
 	store    *eventstore.Store
 	ledger   *ledger.Ledger
+	signer   *ledger.Signer
+	keeper   *checkpoint.Keeper // nil: no checkpoint is kept outside
 	tokens   *access.Tokens
 	settings *tenantSettings
 	figures  *projections.Projections
@@ -103,7 +106,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 func (s *Server) start(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.work = work
-	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openTenants, s.noteLost, s.openAccess, s.openBackups} {
+	for _, step := range []func(context.Context) error{s.openData, s.openVault, s.openStreams, s.openRooms, s.openCheckpoint, s.openTenants, s.noteLost, s.openAccess, s.openBackups} {
 		if err := step(ctx); err != nil {
 			cancel()
 			return err
@@ -114,6 +117,9 @@ func (s *Server) start(ctx context.Context) error {
 		return within(ctx, func() error { s.running.Wait(); return nil })
 	})
 	s.run()
+	if err := s.keepCheckpoint(ctx); err != nil {
+		return err
+	}
 	s.runBackups()
 	if err := s.openAPI(); err != nil {
 		return err
@@ -129,9 +135,6 @@ func (s *Server) start(ctx context.Context) error {
 }
 
 func (s *Server) openData(context.Context) error {
-	if s.c.Checkpoint != "" {
-		return errors.New("checkpoint: this version does not keep one outside yet; leave the setting out")
-	}
 	var err error
 	if s.data, err = openData(s.c.Data); err != nil {
 		return err
@@ -162,6 +165,7 @@ func (s *Server) openRooms(context.Context) error {
 	s.door = door.New(door.Rules{})
 	s.ledger = ledger.New(s.streams)
 	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now})
+	s.signer = ledger.NewSigner(s.vault.Vault(), s.vault, nil)
 	s.tokens = access.New(s.vault, s.c.Now)
 	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault)}
 	s.registry = prometheus.NewRegistry()

@@ -88,6 +88,7 @@ func (s *Server) openTenant(ctx context.Context, id eventstore.TenantID) error {
 			return s.streams.OpenRecords(ctx, id, eventstore.RecordsStats, s.vault.Vault(), create)
 		}},
 		{"its ledger", func() error { return s.ledger.Open(ctx, id) }},
+		{"its checkpoint", func() error { return s.compareCheckpoint(ctx, id) }},
 		{"its settings", func() error { return s.settings.load(ctx, id) }},
 		{"its interrupted erasures", func() error { return s.rights.Resume(ctx, id) }},
 	}
@@ -236,6 +237,7 @@ func (s *Server) erase(ctx context.Context, id eventstore.TenantID) error {
 		return fmt.Errorf("deleting the figures of tenant %s: %w", id, err)
 	}
 	s.settings.forget(id)
+	s.signer.Forget(id)
 	return s.vault.Delete(ctx, eventstore.DefaultTenant, tableServer, erasePrefix+string(id))
 }
 
