@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -32,11 +34,16 @@ func TestRotateKEKCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		syncRoot(t, mem)
-		var crashes []*vfs.MemFS
-		rotating := false
+		var (
+			mu       sync.Mutex // the database deletes files in the background
+			crashes  []*vfs.MemFS
+			rotating atomic.Bool
+		)
 		rng := rand.New(rand.NewPCG(uint64(percent), 3))
 		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if rotating && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			mu.Lock()
+			defer mu.Unlock()
+			if rotating.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 				crashes = append(crashes, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
 			}
 			return nil
@@ -57,10 +64,10 @@ func TestRotateKEKCrash(t *testing.T) {
 		if v, err = openWith(t, fs, ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.RotateKEK(t.Context(), newKEK, func() error { rotating = true; return nil }); err != nil {
+		if err := v.RotateKEK(t.Context(), newKEK, func() error { rotating.Store(true); return nil }); err != nil {
 			t.Fatal(err)
 		}
-		rotating = false
+		rotating.Store(false)
 		if err := v.RotateKEK(t.Context(), newKEK, func() error { return nil }); !errors.Is(err, eventstore.ErrConflict) {
 			t.Errorf("a second rotation: %v", err)
 		}

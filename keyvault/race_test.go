@@ -24,7 +24,7 @@ func newTenant(t testing.TB, c keyvault.Config) *keyvault.Vault {
 
 // TestFirstContacts: concurrent first contacts, many of them of one identity, yield one person each, across splits.
 func TestFirstContacts(t *testing.T) {
-	v := newTenant(t, keyvault.Config{CacheSize: 128})
+	v := newTenant(t, keyvault.Config{CacheSize: 16})
 	const callers, identities = 16, 600
 	var seen sync.Map
 	var minted atomic.Int64

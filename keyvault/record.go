@@ -48,32 +48,33 @@ type monthKey struct {
 }
 
 func (v *Vault) newRecord(now time.Time) (*record, error) {
+	r, _, err := v.drawRecord(now)
+	return r, err
+}
+
+// drawRecord draws a record's secrets and a data key at once.
+func (v *Vault) drawRecord(now time.Time) (*record, secret.Bytes, error) {
 	r := &record{created: now.UnixMilli()}
-	random := make([]byte, 2*keySize+len(r.reference))
+	random := make([]byte, 3*keySize+len(r.reference))
 	if _, err := io.ReadFull(v.entropy, random); err != nil {
-		return nil, fmt.Errorf("drawing a person's secrets: %w", err)
+		return nil, secret.Bytes{}, fmt.Errorf("drawing a person's secrets: %w", err)
 	}
-	r.own, r.set = secret.New(random[:keySize:keySize]), secret.New(random[keySize:][:keySize:keySize])
-	copy(r.reference[:], random[2*keySize:])
-	return r, nil
+	part := func(i int) secret.Bytes { return secret.New(random[i*keySize:][:keySize:keySize]) }
+	r.own, r.set = part(0), part(1)
+	copy(r.reference[:], random[3*keySize:])
+	return r, part(2), nil
 }
 
 // firstRecord makes the record of who arrives, with the data key of the month that the event falls into unless that month has expired: the key is
 // written with the person, and not once more with the event.
 func (t *tenant) firstRecord(a eventstore.Arrival) (*record, error) {
-	r, err := t.v.newRecord(a.Received)
+	r, key, err := t.v.drawRecord(a.Received)
 	if err != nil {
 		return nil, err
 	}
-	m := eventstore.KeyMonthOf(eventTime(a), a.Received)
-	if m < t.own.expired {
-		return r, nil
+	if m := eventstore.KeyMonthOf(eventTime(a), a.Received); m >= t.own.expired {
+		r.months = []monthKey{{m, key}}
 	}
-	key, err := secret.Random(t.v.entropy, keySize)
-	if err != nil {
-		return nil, err
-	}
-	r.months = []monthKey{{m, key}}
 	return r, nil
 }
 

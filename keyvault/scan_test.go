@@ -53,9 +53,9 @@ func (d *drawn) Read(b []byte) (int, error) {
 	rand.Read(b)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(b) == keySize {
+	for at := 0; at+keySize <= len(b); at += keySize { // several may be drawn at once
 		d.n++
-		d.keys.add(fmt.Sprintf("key %d", d.n), b)
+		d.keys.add(fmt.Sprintf("key %d", d.n), b[at:][:keySize])
 	}
 	return len(b), nil
 }

@@ -93,14 +93,14 @@ const (
 )
 
 func (v *Vault) newTenant(id eventstore.TenantID, index uint32) *tenant {
-	t := &tenant{v: v, id: id, index: index, handles: newHandles(v.c.CacheSize), expiry: make(chan struct{}, 1)}
+	t := &tenant{v: v, id: id, index: index, handles: newHandles(v.cacheSize()), expiry: make(chan struct{}, 1)}
 	t.fences.persons = map[eventstore.PersonID]struct{}{}
 	t.fences.changed = make(chan struct{})
 	return t
 }
 
 func (t *tenant) treeConfig() tree.Config {
-	return tree.Config{Prefix: t.prefix(), Vault: t.v.id, Store: rows{t.v.db}, Entropy: t.v.entropy}
+	return tree.Config{Prefix: t.prefix(), Vault: t.v.id, Store: rows{t.v.db}, Entropy: t.v.entropy, Nodes: max(4, t.v.cacheSize()/4)}
 }
 
 // tenant finds a live tenant.
@@ -328,9 +328,6 @@ type handleShard struct {
 }
 
 func newHandles(size int) *handles {
-	if size <= 0 {
-		size = defaultCacheSize
-	}
 	h := &handles{seed: maphash.MakeSeed(), limit: max(1, size/handleShards)}
 	h.clear()
 	return h

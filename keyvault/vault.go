@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
@@ -43,7 +45,8 @@ type Config struct {
 	Now func() time.Time
 	// Entropy is where keys and ids are drawn from (nil: crypto/rand). For tests only.
 	Entropy io.Reader
-	// CacheSize bounds the opened records, and each tenant's resolved handles (0: 65,536).
+	// CacheSize bounds the opened records, each tenant's resolved handles and, at a quarter of it, each tenant's opened nodes (0: 65,536). The
+	// database's cache of blocks has half a KiB for each.
 	CacheSize int
 	// Create makes a vault where there is none.
 	Create bool
@@ -102,7 +105,7 @@ func Open(ctx context.Context, c Config) (_ *Vault, err error) {
 	}
 	v := &Vault{c: c, fs: c.FS, entropy: c.Entropy, tenants: map[eventstore.TenantID]*tenant{}, done: make(chan struct{})}
 	v.defaults()
-	v.gates = newGates(cmp.Or(max(0, c.CacheSize), defaultCacheSize))
+	v.gates = newGates(v.cacheSize())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.release())
@@ -279,13 +282,20 @@ func (v *Vault) openDB(lock *pebble.Lock, look bool) error {
 	return givenUp(func() error { return v.openPebble(lock, look) })
 }
 
+func (v *Vault) cacheSize() int { return cmp.Or(max(0, v.c.CacheSize), defaultCacheSize) }
+
 func (v *Vault) openPebble(lock *pebble.Lock, look bool) (err error) {
-	v.db, err = pebble.Open(v.c.Dir, &pebble.Options{
+	o := &pebble.Options{
 		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
-		ReadOnly: look, ErrorIfNotExists: look || !v.c.Create, MemTableSize: 32 << 20,
+		ReadOnly: look, ErrorIfNotExists: look || !v.c.Create, MemTableSize: 32 << 20, CacheSize: max(1<<20, int64(v.cacheSize())*512),
 		// Without it Pebble ends the process when it meets a damaged table in the background.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { v.stop(errRotten) }},
-	})
+	}
+	// Sealed values do not compress; what is not there is not looked for.
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
+	o.Levels[0].IndexBlockSize = 256 << 10
+	v.db, err = pebble.Open(v.c.Dir, o)
 	if err != nil {
 		v.db = nil
 		return fmt.Errorf("vault: opening the database: %w", unopened(err))

@@ -1,11 +1,7 @@
 package tree
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
-	"hash"
-	"io"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
@@ -37,7 +33,7 @@ type bucket struct {
 	key    treeKey
 	// aead and, of a page, names are set up when they are needed: to look for what is not there needs no cipher.
 	aead  tink.AEAD
-	names hash.Hash
+	names *keyedHash
 	// last is whose name is named.
 	last  string
 	named [nameSize]byte
@@ -49,7 +45,7 @@ func (t *Tree) bucket(p place) *bucket {
 
 func (k *bucket) cipher() (_ tink.AEAD, err error) {
 	if k.aead == nil {
-		k.aead, err = newAEAD(&k.key)
+		k.aead, err = k.t.ciphers.get(&k.key)
 	}
 	return k.aead, err
 }
@@ -64,13 +60,9 @@ func (k *bucket) name(key string) (n [nameSize]byte) {
 		return k.named
 	}
 	if k.names == nil {
-		k.names = hmac.New(sha256.New, k.key[:])
+		k.names = newKeyedHash(k.key[:])
 	}
-	k.names.Reset()
-	io.WriteString(k.names, handleLabel)
-	io.WriteString(k.names, key)
-	var sum [sha256.Size]byte
-	copy(n[:], k.names.Sum(sum[:0]))
+	copy(n[:], k.names.of(handleLabel, key))
 	k.last, k.named = key, n
 	return n
 }

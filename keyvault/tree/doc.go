@@ -31,6 +31,13 @@
 // A name is the first 16 bytes of HMAC-SHA-256 under the page's key of "oubli/handle/1" ‖ 0x00 ‖ handle. The hash of a person is bytes 6 to
 // 13 of the id; that of a handle the first 8 bytes of HMAC-SHA-256 under the hash key. Each level takes the next [FanBits] of them.
 //
+// # Beside the rows
+//
+// In memory a bucket has a census: a print of each name in it, so that a first contact reads nothing to learn that its handle is not there, and a split
+// is noticed. It holds at least what the bucket holds. The owner of a [Slot] keeps others from its handle from before Put until after Note; who looks
+// without that may be told of a handle that it is lacking while it is being put, and must look again when it has the owner's lock, with Get,
+// unless nobody put a handle there meanwhile. Nodes, and the ciphers of buckets, are kept up to [Config.Nodes] each.
+//
 // # Guaranteed
 //
 // [Tree.Rekey] takes items out so that the new root key opens nothing that held them: every key above an item that is taken out,

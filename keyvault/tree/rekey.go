@@ -20,6 +20,7 @@ func (c *Change) Apply() {
 	t := c.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.epoch.Add(1)
 	if c.root != nil {
 		t.root = *c.root
 	}
@@ -131,6 +132,7 @@ func (t *Tree) rekeyBucket(b Batch, old, now place, edits []edit) error {
 	if err := t.drop(b, old, items); err != nil {
 		return err
 	}
+	t.ciphers.drop(&old.key)
 	values := make(map[string][]byte, len(edits))
 	for _, ed := range edits {
 		values[ed.key] = ed.value
@@ -201,6 +203,7 @@ func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Ch
 	if err := t.drop(b, p, items); err != nil {
 		return nil, err
 	}
+	t.ciphers.drop(&p.key)
 	if err := t.putNode(b, p.Position, top, n); err != nil {
 		return nil, err
 	}

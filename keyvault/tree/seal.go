@@ -86,15 +86,33 @@ func hashPerson(id PersonID) uint64 { return binary.BigEndian.Uint64(id[6:14]) }
 
 // hashHandle borrows a keyed hash: to key one costs more than to hash a handle. The hash key is never drawn anew.
 func (t *Tree) hashHandle(handle string) uint64 {
-	h, ok := t.hashes.Get().(hash.Hash)
+	h, ok := t.hashes.Get().(*keyedHash)
 	if !ok {
-		h = hmac.New(sha256.New, t.root.hash.Reveal())
+		h = newKeyedHash(t.root.hash.Reveal())
 	}
 	defer t.hashes.Put(h)
-	h.Reset()
-	io.WriteString(h, handle)
-	var sum [sha256.Size]byte
-	return binary.BigEndian.Uint64(h.Sum(sum[:0]))
+	return binary.BigEndian.Uint64(h.of("", handle))
+}
+
+// keyedHash is HMAC-SHA-256 under one key, for one goroutine.
+type keyedHash struct {
+	mac  hash.Hash
+	used bool
+	in   []byte
+	out  [sha256.Size]byte
+}
+
+func newKeyedHash(key []byte) *keyedHash { return &keyedHash{mac: hmac.New(sha256.New, key)} }
+
+// of hashes label ‖ text. The result is overwritten by the next.
+func (h *keyedHash) of(label, text string) []byte {
+	if h.used {
+		h.mac.Reset()
+	}
+	h.used = true
+	h.in = append(append(h.in[:0], label...), text...)
+	h.mac.Write(h.in)
+	return h.mac.Sum(h.out[:0])
 }
 
 func appendEntry(b []byte, e entry) []byte {

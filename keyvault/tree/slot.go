@@ -5,6 +5,7 @@ type Slot struct {
 	t      *Tree
 	handle string
 	hash   uint64
+	epoch  uint64
 	place  place
 	bucket *bucket
 }
@@ -18,6 +19,11 @@ func (t *Tree) Slot(handle string) (*Slot, error) {
 
 // find says whether the bucket is another than before, or has another key.
 func (s *Slot) find() (moved bool, err error) {
+	epoch := s.t.epoch.Load()
+	if s.bucket != nil && s.epoch == epoch {
+		return false, nil
+	}
+	s.epoch = epoch
 	p, err := s.t.find(Pages, s.hash)
 	if err != nil {
 		return false, err

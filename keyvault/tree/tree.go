@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
@@ -13,14 +14,13 @@ import (
 // The shape of a tree; part of the format (docs/decisions/2026-11-22-key-tree.md).
 const (
 	Version   = 1
-	FanBits   = 6
+	FanBits   = 3
 	Fan       = 1 << FanBits
 	BucketMax = 64
 	// KeySize is the size of every key.
 	KeySize = 32
 
-	maxDepth     = 60 / FanBits
-	nodesInCache = 8192
+	maxDepth = 60 / FanBits
 )
 
 // Errors.
@@ -57,6 +57,8 @@ type Config struct {
 	Vault   [16]byte
 	Store   Store
 	Entropy io.Reader
+	// Nodes is how many opened nodes are kept, at least 1.
+	Nodes int
 }
 
 // PersonID is the raw form of a person's id.
@@ -95,8 +97,11 @@ type Tree struct {
 
 	mu    sync.RWMutex
 	nodes map[Position]*node
+	// epoch counts what may lead a place that was found astray: an applied change, and a node put out of the cache.
+	epoch atomic.Uint64
 	// hashes holds keyed hashes that nobody uses.
-	hashes sync.Pool
+	hashes  sync.Pool
+	ciphers ciphers
 }
 
 // root is the opened root node.
@@ -121,9 +126,13 @@ type node struct {
 	census   []census
 }
 
+func newTree(c Config) *Tree {
+	return &Tree{c: c, nodes: map[Position]*node{}, ciphers: make(ciphers, max(1, c.Nodes))}
+}
+
 // Create puts a new, empty tree into b. extra is kept in the root node for the owner.
 func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
-	t := &Tree{c: c, nodes: map[Position]*node{}}
+	t := newTree(c)
 	r := root{generation: 1, census: make([]census, 2), extra: extra}
 	var err error
 	if r.hash, err = secret.Random(c.Entropy, KeySize); err != nil {
@@ -143,7 +152,7 @@ func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
 
 // Open reads the newest root node. ErrWrongKey, ErrNoRoot, ErrVersion, ErrDamaged.
 func Open(c Config, rootKey secret.Bytes) (*Tree, error) {
-	t := &Tree{c: c, nodes: map[Position]*node{}}
+	t := newTree(c)
 	var key, value []byte
 	err := c.Store.Scan(t.row('R').key(), func(k, v []byte) error {
 		key, value = append([]byte(nil), k...), append([]byte(nil), v...)
@@ -215,15 +224,36 @@ type place struct {
 func (t *Tree) find(trie Trie, hash uint64) (place, error) {
 	i := trieIndex(trie)
 	p := place{Position: Position{Trie: trie}, entry: t.root.tries[i], index: i, census: &t.root.census[i]}
-	for p.kind == kindNode {
+	for {
+		p = t.descend(p, hash)
+		if p.kind == kindBucket {
+			return p, nil
+		}
 		n, err := t.node(p.Position, p.entry)
 		if err != nil {
 			return p, err
 		}
-		i := index(hash, p.Depth)
-		p = place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i, census: &n.census[i]}
+		p = p.below(n, hash)
 	}
-	return p, nil
+}
+
+// descend goes down as far as the nodes are in the cache.
+func (t *Tree) descend(p place, hash uint64) place {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for p.kind == kindNode {
+		n := t.nodes[p.Position]
+		if n == nil {
+			return p
+		}
+		p = p.below(n, hash)
+	}
+	return p
+}
+
+func (p place) below(n *node, hash uint64) place {
+	i := index(hash, p.Depth)
+	return place{Position: p.Position.child(i), entry: n.children[i], parent: n, index: i, census: &n.census[i]}
 }
 
 // node reads a node, or takes it from the cache.
@@ -264,13 +294,20 @@ func (t *Tree) readNode(p Position, e entry) (*node, error) {
 	return decodeNode(plain)
 }
 
-// keepNode puts a node into the cache; t.mu is held.
+// keepNode puts a node into the cache; t.mu is held. What it puts out is the deepest of a few: those near the root are needed by all.
 func (t *Tree) keepNode(p Position, n *node) {
-	for old := range t.nodes {
-		if len(t.nodes) < nodesInCache {
-			break
+	for len(t.nodes) >= t.c.Nodes {
+		t.epoch.Add(1)
+		looked, out := 0, Position{}
+		for old := range t.nodes {
+			if looked == 0 || old.Depth > out.Depth {
+				out = old
+			}
+			if looked++; looked == 8 {
+				break
+			}
 		}
-		delete(t.nodes, old)
+		delete(t.nodes, out)
 	}
 	t.nodes[p] = n
 }
@@ -283,6 +320,7 @@ func (t *Tree) Close() {
 		clear(n.children[:])
 	}
 	clear(t.nodes)
+	t.ciphers.clear()
 	clear(t.root.tries[:])
 	t.root.hash.Wipe()
 	t.root.extra.Wipe()

@@ -36,7 +36,7 @@ func (m memory) Scan(prefix []byte, visit func(key, value []byte) error) error {
 }
 
 func config(m memory) Config {
-	return Config{Prefix: []byte("tenant"), Vault: [16]byte{1}, Store: m, Entropy: rand.Reader}
+	return Config{Prefix: []byte("tenant"), Vault: [16]byte{1}, Store: m, Entropy: rand.Reader, Nodes: 64}
 }
 
 func key(b byte) secret.Bytes { return secret.New(bytes.Repeat([]byte{b}, KeySize)) }
@@ -105,7 +105,7 @@ func TestGrowth(t *testing.T) {
 	tr, ids := grown(t, m, 4500)
 	holds(t, tr, ids, nil)
 	s, err := tr.Shape()
-	if err != nil || s.Depth != 2 {
+	if err != nil || s.Depth != 3 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	again, err := Open(config(m), key(1))
