@@ -38,7 +38,7 @@ func TestEveryWorkload(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	for _, args := range [][]string{{"-run", "nothing"}, {"-events", "0"}, {"-rounds", "-1"}, {"more"}, {"-persons", "x"}} {
+	for _, args := range [][]string{{"-run", "nothing"}, {"-events", "0"}, {"-rounds", "-1"}, {"more"}, {"-persons", "x"}, {"-sizes", "10,x"}, {"-sizes", "1000,1100"}} {
 		if err := run(args, &bytes.Buffer{}); err == nil {
 			t.Errorf("%v is taken", args)
 		}

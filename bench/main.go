@@ -1,7 +1,10 @@
 // Command bench measures Oubli's parts and the peers they are compared with, in one run on one machine, and prints medians and
 // ratios: a table for people, or with -json one line a figure after a line that describes the machine.
 //
-//	go run ./bench -run append,read,replay,vault,erase,rebuild,door [-persons N] [-events N] [-rounds N] [-json]
+//	go run ./bench -run append,read,replay,vault,erase,rebuild,door [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json]
+//
+// The vault is measured at the sizes, ascending: -run vault -sizes 10000,100000,1000000 shows how the cost of an erasure follows the number of
+// persons. 10000000 takes several minutes and 8 GB of disk. Without -sizes it is measured at -persons.
 //
 // A figure on its own says little, machines being shared and noisy: compare ratios. Each figure is the median of the rounds. Everything runs on
 // loopback or in this process, in a temporary directory that is removed at the end.
@@ -15,13 +18,16 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // options are what the command line says.
 type options struct {
 	persons, events, rounds int
-	dir                     string
+	// sizes are the persons of a vault at which it is measured.
+	sizes []int
+	dir   string
 }
 
 // workloads are run in this order.
@@ -58,11 +64,22 @@ func run(args []string, out io.Writer) error {
 	flags.IntVar(&o.persons, "persons", 10_000, "persons in the store")
 	flags.IntVar(&o.events, "events", 100_000, "events of one round of a workload")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds; a figure is their median")
+	sizes := flags.String("sizes", "", "persons at which the vault is measured, ascending, separated by commas (default: -persons)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 || o.persons < 1 || o.events < 1 || o.rounds < 1 {
-		return fmt.Errorf("usage: bench [-run NAMES] [-persons N] [-events N] [-rounds N] [-json], each N at least 1")
+		return fmt.Errorf("usage: bench [-run NAMES] [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json], each N at least 1")
+	}
+	if o.sizes = []int{o.persons}; *sizes != "" {
+		o.sizes = nil
+		for _, size := range strings.Split(*sizes, ",") {
+			n, err := strconv.Atoi(size)
+			if err != nil || n < 20 || len(o.sizes) > 0 && n < 2*o.sizes[len(o.sizes)-1] {
+				return fmt.Errorf("-sizes: numbers of at least 20, each at least twice the one before, separated by commas")
+			}
+			o.sizes = append(o.sizes, n)
+		}
 	}
 	chosen := strings.Split(*names, ",")
 	for _, name := range chosen {

@@ -20,6 +20,8 @@ type figure struct {
 	Unit  string  `json:"unit"`
 	Peer  string  `json:"peer,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
+	// Target is what the figure, or its ratio, is meant to be.
+	Target string `json:"target,omitempty"`
 }
 
 // report prints figures as they come.
@@ -41,7 +43,7 @@ func (r *report) machine() {
 		_ = r.json.Encode(m)
 		return
 	}
-	fmt.Fprintf(r.table, "%v, %v cores, %v\n\nFIGURE\tVALUE\tUNIT\tRATIO\tTO\n", m["cpu"], m["cores"], m["go"])
+	fmt.Fprintf(r.table, "%v, %v cores, %v\n\nFIGURE\tVALUE\tUNIT\tRATIO\tTO\tTARGET\n", m["cpu"], m["cores"], m["go"])
 }
 
 func cpuName() string {
@@ -66,7 +68,7 @@ func (r *report) add(f figure) {
 	if f.Peer != "" {
 		ratio = strconv.FormatFloat(f.Ratio, 'f', 2, 64) + " ×"
 	}
-	fmt.Fprintf(r.table, "%s\t%s\t%s\t%s\t%s\n", f.Name, short(f.Value), f.Unit, ratio, f.Peer)
+	fmt.Fprintf(r.table, "%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, short(f.Value), f.Unit, ratio, f.Peer, f.Target)
 	_ = r.table.Flush()
 }
 

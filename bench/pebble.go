@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// peer is a bare Pebble to which the rows of first contacts are written.
+type peer struct{ db *pebble.DB }
+
+func openPeer(dir string) (*peer, error) {
+	db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}, MemTableSize: 32 << 20, FormatMajorVersion: pebble.FormatNewest})
+	return &peer{db}, err
+}
+
+// The rows of a first contact, as the vault writes them: a record with one key month, and a handle, at places that follow from a hash.
+const (
+	rowKey    = 40
+	recordRow = 220
+	handleRow = 60
+)
+
+// write writes two rows, synced in one batch, n times from 64 goroutines.
+func (p *peer) write(n int) (float64, error) {
+	record, handle := make([]byte, recordRow), make([]byte, handleRow)
+	for i := range record {
+		record[i] = byte(rand.Uint32())
+	}
+	copy(handle, record)
+	_, all, err := inParallel(64, n, func(int) error {
+		b := p.db.NewBatch()
+		defer b.Close()
+		for trie, value := range [][]byte{record, handle} {
+			key := make([]byte, rowKey)
+			key[0] = byte(trie)
+			binary.BigEndian.PutUint64(key[8:], rand.Uint64())
+			binary.BigEndian.PutUint64(key[24:], rand.Uint64())
+			if err := b.Set(key, value, nil); err != nil {
+				return err
+			}
+		}
+		return b.Commit(pebble.Sync)
+	})
+	return perSecond(n, all), err
+}
+
+// sizeOf adds up the files of a directory.
+func sizeOf(dir string) (bytes int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			bytes += info.Size()
+		}
+		return err
+	})
+	return bytes, err
+}
+
+// quiet drops Pebble's notes.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...))
+}
