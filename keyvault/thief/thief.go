@@ -50,6 +50,16 @@ func New(vault [16]byte) *Thief {
 	return &Thief{vault: vault, rows: map[string][][]byte{}, keys: map[string]bool{}}
 }
 
+// VaultOf reads which vault a register belongs to.
+func VaultOf(roots, kekFile string) ([16]byte, error) {
+	kek, err := register.KEK(nil, register.FileScheme+kekFile)
+	if err != nil {
+		return [16]byte{}, err
+	}
+	id, _, _, err := register.LoadKey(vfs.Default, roots, kek)
+	return id, err
+}
+
 // Take adds the rows of a copy of a vault's directory.
 func (t *Thief) Take(dir string) error {
 	db, err := pebble.Open(dir, &pebble.Options{FS: shadow.New(), Merger: sum, Logger: silent{}, FormatMajorVersion: pebble.FormatNewest, ErrorIfNotExists: true})
@@ -221,6 +231,17 @@ func (t *Thief) Names(handle string) bool {
 		}
 	}
 	return false
+}
+
+// Persons counts the persons a record of whom opened.
+func (t *Thief) Persons() int {
+	all := map[string]bool{}
+	for _, p := range t.plain {
+		if p.row[5] == 'B' && p.row[6] == 'l' {
+			all[p.row[len(p.row)-16:]] = true
+		}
+	}
+	return len(all)
 }
 
 // Holds says whether a record of the person opened.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"strings"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/thief"
 )
 
 // oldCopies tries what somebody could do who kept the copy and then came by everything that is there now: the data directory, the present
@@ -21,6 +23,9 @@ func (r *run) oldCopies(ctx context.Context) error {
 	}
 	old := string(r.before)
 	if err := r.oldVault(ctx, old); err != nil {
+		return err
+	}
+	if err := r.everyKey(old); err != nil {
 		return err
 	}
 	return r.oldStream(ctx, old)
@@ -42,6 +47,36 @@ func (r *run) oldVault(ctx context.Context, old string) error {
 	r.prove(errors.Is(err, eventstore.ErrDamaged) && got.events == 0, "The old copy of the vault does not open with what there is today.",
 		"It says: %s.", oneLine(err))
 	r.say("    Why: the root key that this copy hangs from is overwritten, by an erasure and at every restart. No file holds it any more.")
+	return nil
+}
+
+// everyKey reads the files themselves, old and new, and tries every key that comes out of what there is today on every row of the old copy. Of most
+// people the keys there are today's keys still, however often the root was renewed: so the old copy gives them up, and not her.
+func (r *run) everyKey(old string) error {
+	person, err := eventstore.ParsePersonID(r.id)
+	if err != nil {
+		return err
+	}
+	now, err := r.mix("every-key", from(r.data, partVault, partRoots, partKEK))
+	if err != nil {
+		return err
+	}
+	part := func(name string) string { return filepath.Join(string(now), name) }
+	id, err := thief.VaultOf(part(partRoots), part(partKEK))
+	if err != nil {
+		return err
+	}
+	today := thief.New(id)
+	if err := errors.Join(today.Take(part(partVault)), today.Roots(part(partRoots), part(partKEK)), today.Run()); err != nil {
+		return err
+	}
+	copied := today.Again()
+	if err := errors.Join(copied.Take(filepath.Join(old, partVault)), copied.Run()); err != nil {
+		return err
+	}
+	r.prove(copied.Persons() > 0 && !copied.Holds(person) && !copied.Names("email:"+r.person.email.ID),
+		"Every key in today's files, tried on every row of the old copy, does not open this person.",
+		"%d other people's records in the old copy do open: it is not the age of the copy, it is the erasure.", copied.Persons())
 	return nil
 }
 
