@@ -193,6 +193,9 @@ func (f *fakeRights) Preview(ctx context.Context, tenant eventstore.TenantID, _ 
 }
 
 func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error) {
+	if err := r.Scope.Check(); err != nil {
+		return rights.Erasure{}, err
+	}
 	if r.Reason == "" {
 		return rights.Erasure{}, eventstore.Refuse(eventstore.KindInvalid, "reason", "a reason is required")
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -51,10 +50,6 @@ func unmarshalStrictly(b []byte, v any) error {
 		return errNotJSON
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		var p *eventstore.Problem
-		if errors.As(err, &p) {
-			return p
-		}
 		return errNotJSON.Because(err)
 	}
 	return nil
