@@ -128,6 +128,18 @@ func post[T any](w *world, path string, body any) (out T) {
 	return out
 }
 
+// sendJSON is post for answers that may be refusals.
+func (w *world) sendJSON(path string, body any) (int, []byte) {
+	w.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return w.do(http.MethodPost, path, "application/json", bytes.NewReader(b))
+}
+
+func (w *world) send(e eventstore.Event) (int, []byte) { return w.sendJSON("/v1/events", e) }
+
 func decode(w *world, b []byte, out any) {
 	w.Helper()
 	if err := json.Unmarshal(b, out); err != nil {
