@@ -45,7 +45,7 @@ func (s *Store) Reseal(ctx context.Context, tenant TenantID, r Resealing) (Resea
 	if err := s.reached(ctx, tenant, at); err != nil {
 		return Resealed{}, err
 	}
-	p := &resealing{s: s, tenant: tenant, Resealing: r, old: map[PersonID]Gate{}, next: map[PersonID]Gate{}}
+	p := &resealing{s: s, tenant: tenant, Resealing: r, old: map[PersonID]Gate{}, next: map[PersonID]Gate{}, over: map[uint16]bool{}}
 	defer p.release()
 	for _, person := range r.Persons {
 		if p.old[person], err = s.c.Keys.FencedGate(ctx, tenant, person); err != nil {
@@ -82,6 +82,8 @@ type resealing struct {
 	Resealing
 	old, next map[PersonID]Gate
 	flying    []Ticket
+	// over are the months that retention lets nobody seal for any more.
+	over map[uint16]bool
 }
 
 func (p *resealing) release() {
@@ -94,15 +96,15 @@ func (p *resealing) release() {
 	}
 }
 
-// opened is a message with its body.
+// openedMessage is a message with its body.
 type openedMessage struct {
 	Stored
 	body []byte
-	// gone: the event does not stay.
-	gone bool
+	// gone: the event does not stay. expired: retention took its key; the body is not there.
+	gone, expired bool
 }
 
-// originals yields what was stored below First and can still be opened, in order.
+// originals yields what was stored below First, in order.
 func (p *resealing) originals(ctx context.Context) iter.Seq2[openedMessage, error] {
 	return func(yield func(openedMessage, error) bool) {
 		for m, err := range p.s.merged(ctx, p.tenant, p.Persons, 0) {
@@ -114,10 +116,12 @@ func (p *resealing) originals(ctx context.Context) iter.Seq2[openedMessage, erro
 				if m.Sequence < p.old[m.Person].State().First {
 					continue
 				}
-				o, err = p.original(ctx, m)
+				o, err = p.open(ctx, p.old, m)
 			}
-			if errors.Is(err, ErrExpired) {
-				continue
+			if err == nil && !o.expired {
+				var r Recorded
+				r, err = decodeRecorded(m, o.body)
+				o.gone = err == nil && !p.Keep(&r)
 			}
 			if !yield(o, err) || err != nil {
 				return
@@ -126,52 +130,72 @@ func (p *resealing) originals(ctx context.Context) iter.Seq2[openedMessage, erro
 	}
 }
 
-func (p *resealing) original(ctx context.Context, m Stored) (openedMessage, error) {
-	body, err := p.s.open(ctx, p.tenant, p.old[m.Person], m)
-	if err != nil {
-		return openedMessage{}, err
+func (p *resealing) open(ctx context.Context, gates map[PersonID]Gate, m Stored) (openedMessage, error) {
+	body, err := p.s.open(ctx, p.tenant, gates[m.Person], m)
+	if errors.Is(err, ErrExpired) {
+		return openedMessage{Stored: m, expired: true}, nil
 	}
-	r, err := decodeRecorded(m, body)
-	return openedMessage{m, body, err == nil && !p.Keep(&r)}, err
+	return openedMessage{Stored: m, body: body}, err
 }
 
-// copies yields the copies that are there.
-func (p *resealing) copies(ctx context.Context) iter.Seq2[openedMessage, error] {
-	return func(yield func(openedMessage, error) bool) {
+// copies walks over the copies that are there.
+type copies struct {
+	next  func() (openedMessage, error, bool)
+	stop  func()
+	head  openedMessage
+	err   error
+	there bool
+}
+
+func (p *resealing) copies(ctx context.Context) *copies {
+	c := &copies{}
+	c.next, c.stop = iter.Pull2(func(yield func(openedMessage, error) bool) {
 		for m, err := range p.s.merged(ctx, p.tenant, p.Persons, p.First-1) {
 			var o openedMessage
 			if err == nil {
-				o.Stored = m
-				o.body, err = p.s.open(ctx, p.tenant, p.next[m.Person], m)
+				o, err = p.open(ctx, p.next, m)
 			}
 			if !yield(o, err) || err != nil {
 				return
 			}
 		}
+	})
+	c.advance()
+	return c
+}
+
+func (c *copies) advance() { c.head, c.err, c.there = c.next() }
+
+// take takes the next copy if it is that of o.
+func (c *copies) take(o openedMessage) (copied openedMessage, found bool, err error) {
+	if c.err != nil || !c.there || c.head.Person != o.Person || c.head.Envelope.Event != o.Envelope.Event {
+		return copied, false, c.err
 	}
+	copied = c.head
+	c.advance()
+	if o.gone || copied.Envelope.Month != o.Envelope.Month {
+		return copied, true, errCopies
+	}
+	return copied, true, nil
 }
 
 // append stores the copies that are missing: behind those that are there.
 func (p *resealing) append(ctx context.Context) error {
-	next, stop := iter.Pull2(p.copies(ctx))
-	defer stop()
+	there := p.copies(ctx)
+	defer there.stop()
 	for o, err := range p.originals(ctx) {
 		if err != nil {
 			return err
 		}
-		if o.gone {
-			continue
-		}
-		c, err, there := next()
+		_, found, err := there.take(o)
 		switch {
 		case err != nil:
 			return err
-		case there:
-			if c.Person != o.Person || c.Envelope.Event != o.Envelope.Event {
-				return errCopies
-			}
+		case found || o.gone || o.expired:
+		case there.there:
+			return errCopies
 		default:
-			if err := p.store(ctx, o, true); err != nil {
+			if err := p.store(ctx, o); err != nil {
 				return err
 			}
 		}
@@ -180,21 +204,22 @@ func (p *resealing) append(ctx context.Context) error {
 }
 
 // store hands over one copy.
-func (p *resealing) store(ctx context.Context, o openedMessage, rowed bool) error {
+func (p *resealing) store(ctx context.Context, o openedMessage) error {
 	gate := p.next[o.Person]
 	m := Message{Person: o.Person, Envelope: envelope.Envelope{Event: o.Envelope.Event, Month: o.Envelope.Month}}
 	associated := m.Envelope.AppendAssociated(make([]byte, 0, associatedSize), string(p.tenant), m.Person)
 	var err error
 	m.Envelope.Ciphertext, err = gate.Seal(ctx, KeyMonth(o.Envelope.Month), packForm(o.body, formCopy), associated)
 	if errors.Is(err, ErrExpired) {
-		return nil // retention is over since the last round
+		p.over[o.Envelope.Month] = true
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if e, err := decodeBody(o.body); err != nil {
 		return err
-	} else if e.Key != "" && rowed {
+	} else if e.Key != "" {
 		if m.Row, err = rowOf(gate, e.Bot, e.Key); err != nil {
 			return err
 		}
@@ -209,6 +234,9 @@ func (p *resealing) store(ctx context.Context, o openedMessage, rowed bool) erro
 
 // land waits until at most most copies are on their way.
 func (p *resealing) land(ctx context.Context, most int) error {
+	if len(p.flying) <= most {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, copyPatience)
 	defer cancel()
 	for len(p.flying) > most {
@@ -227,27 +255,27 @@ func (p *resealing) land(ctx context.Context, most int) error {
 
 // verify reads events and copies side by side.
 func (p *resealing) verify(ctx context.Context) (out Resealed, err error) {
-	next, stop := iter.Pull2(p.copies(ctx))
-	defer stop()
+	there := p.copies(ctx)
+	defer there.stop()
 	for o, err := range p.originals(ctx) {
 		if err != nil {
 			return out, err
 		}
-		if o.gone {
-			out.Gone++
-			continue
-		}
-		c, err, there := next()
-		if err != nil {
+		c, found, err := there.take(o)
+		switch {
+		case err != nil:
 			return out, err
-		}
-		if !there || c.Person != o.Person || c.Envelope.Event != o.Envelope.Event || c.Envelope.Month != o.Envelope.Month || !bytes.Equal(c.body, o.body) {
+		case o.gone:
+			out.Gone++
+		case o.expired || c.expired || !found && p.over[o.Envelope.Month]:
+		case !found || !bytes.Equal(c.body, o.body):
 			return out, errCopies
+		default:
+			out.Kept++
 		}
-		out.Kept++
 	}
-	if _, err, there := next(); err != nil || there {
-		return out, errors.Join(err, errCopies)
+	if there.err != nil || there.there {
+		return out, errors.Join(there.err, errCopies)
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -378,4 +379,124 @@ func TestNameOfAConversationExpires(t *testing.T) {
 	if got, err := s.Erasure(ctx, tenant, e.ID); err != nil || got.Scope.Conversation == "c2" || got.Scope.Code() != eventstore.ScopeCodeConversation || len(got.Stages) != 6 {
 		t.Errorf("a year later: %+v, %v", got, err)
 	}
+}
+
+// TestErasuresTogether: several parts of one linked set and everything are asked for at the same moment, by either member, while others append. Each part is
+// one erasure; in the end everything is gone, and everybody got an answer that is true.
+func TestErasuresTogether(t *testing.T) {
+	w := newPartWorld(t)
+	s, ctx := w.process(), t.Context()
+	scopes := []eventstore.Scope{secretTalk, {Conversation: "c1", Bot: "shop"}, {Before: "2026-11-21"}, secretTalk}
+	old := talk("email:alice@example.com", "c5", "old")
+	old.Time = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	if _, err := w.store.Append(ctx, eventstore.Caller{Tenant: tenant, Bot: "shop"}, old); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		e   Erasure
+		err error
+	}
+	answers := make([]answer, len(scopes))
+	var parts, others sync.WaitGroup
+	stop := make(chan struct{})
+	others.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_, err := w.store.Append(ctx, eventstore.Caller{Tenant: tenant, Bot: "shop"}, talk("web:visitor-77", "c4", fmt.Sprint("x", i)))
+			if err != nil && !errors.Is(err, eventstore.ErrFenced) && !errors.Is(err, eventstore.ErrErased) && !errors.Is(err, eventstore.ErrUncertain) {
+				t.Errorf("an append beside: %v", err)
+				return
+			}
+		}
+	})
+	for i, scope := range scopes {
+		person := []eventstore.PersonID{w.a, w.b}[i%2]
+		parts.Go(func() {
+			r := askedPart
+			r.Scope = scope
+			for {
+				answers[i].e, answers[i].err = s.Erase(ctx, tenant, dpo, person, r)
+				if !errors.Is(answers[i].err, eventstore.ErrFenced) {
+					return
+				}
+			}
+		})
+	}
+	parts.Wait()
+	for i, a := range answers {
+		if a.err != nil || a.e.Scope != scopes[i] || a.e.Stages[Shredded].IsZero() {
+			t.Errorf("part %d: %+v, %v", i, a.e, a.err)
+		}
+	}
+	if answers[0].e.ID != answers[3].e.ID {
+		t.Error("one part has two erasures")
+	}
+	var whole Erasure
+	var err error
+	parts.Go(func() { whole, err = s.Erase(ctx, tenant, dpo, w.b, asked) })
+	parts.Wait()
+	close(stop)
+	others.Wait()
+	if err != nil || !whole.Scope.All() {
+		t.Fatalf("everything: %+v, %v", whole, err)
+	}
+	for range 3 {
+		w.finish(s)
+	}
+	all, err := s.Erasures(ctx, tenant)
+	w.must(err)
+	if len(all) != 4 {
+		t.Errorf("%d erasures, want 4", len(all))
+	}
+	for _, e := range all {
+		if len(e.Stages) != 6 {
+			t.Errorf("not completed: %+v", e)
+		}
+	}
+	for _, p := range []eventstore.PersonID{w.a, w.b} {
+		if n, err := w.log.Count(ctx, tenant, p); n != 0 || err != nil {
+			t.Errorf("%d messages are left, %v", n, err)
+		}
+	}
+}
+
+// TestFenceLiftedByAPart: an erasure of everything, whose fence one of a part has lifted because the two began before their persons were linked, fences again.
+func TestFenceLiftedByAPart(t *testing.T) {
+	w := newPartWorld(t)
+	s, ctx := w.process(), t.Context()
+	s.c.Keys = liftingKeys{s.c.Keys, w, new(bool)}
+	e, err := s.Erase(ctx, tenant, dpo, w.a, asked)
+	if err != nil || !e.Scope.All() {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	w.finish(s)
+	w.audit2(s, e.ID)
+}
+
+// liftingKeys supersedes the set just before it is shredded for the first time.
+type liftingKeys struct {
+	eventstore.Keys
+	w    *partWorld
+	done *bool
+}
+
+func (k liftingKeys) Shred(ctx context.Context, t eventstore.TenantID, p []eventstore.PersonID, o eventstore.ShredOptions) error {
+	if !*k.done {
+		*k.done = true
+		members, err := k.Keys.Fence(ctx, t, p)
+		k.w.must(err)
+		var all []eventstore.Succession
+		for _, m := range members {
+			g, err := k.Keys.Successor(ctx, t, m.Person)
+			k.w.must(err)
+			g.Release()
+			all = append(all, eventstore.Succession{Person: m.Person, Reference: m.Reference, First: 1000})
+		}
+		k.w.must(k.Keys.Supersede(ctx, t, all))
+	}
+	return k.Keys.Shred(ctx, t, p, o)
 }

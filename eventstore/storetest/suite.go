@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Parts) {
 		{"Crashed", crashed},
 		{"Resealed", resealed},
 		{"ResealedWhileRead", resealedWhileRead},
+		{"ResealedExpired", resealedExpired},
 		{"CrashedCopies", crashedCopies},
 		{"Model", model},
 		{"PartModel", partModel},

@@ -228,6 +228,51 @@ func resealedWhileRead(t *testing.T, s *Suite) {
 	}
 }
 
+// resealedExpired: retention and the erasure of a part do not stand in each other's way.
+func resealedExpired(t *testing.T, s *Suite) {
+	ctx := t.Context()
+	now := eventstore.KeyMonthOf(time.Now(), time.Now())
+	say := func(text string, at time.Time) eventstore.PersonID {
+		e := Message("v", text)
+		e.Time = at
+		return s.MustAppend(t, e).Person
+	}
+	person := say("old", (now - 4).Start())
+	say("older", (now - 2).Start())
+	say("new", time.Now())
+	keep := func(r *eventstore.Recorded) bool { return r.Event.Text != "new" }
+	expire := func(before eventstore.KeyMonth) {
+		t.Helper()
+		if _, err := s.Keys.Expire(ctx, Tenant, before, nil); err != nil {
+			t.Fatalf("Expire: %v", err)
+		}
+	}
+	hold := func(on bool) {
+		t.Helper()
+		if err := s.Keys.SetState(ctx, Tenant, person, func(st eventstore.State) eventstore.State { st.Hold = on; return st }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A hold has kept the oldest month, for which nobody can seal any more.
+	hold(true)
+	expire(now - 3)
+	hold(false)
+	p := s.fencePart(ctx, t, person)
+	job := eventstore.Resealing{Persons: p.persons(), First: p.first, Keep: keep}
+	if got, err := s.Reseal(ctx, Tenant, job); err != nil || got != (eventstore.Resealed{Kept: 1, Gone: 1}) {
+		t.Fatalf("Reseal: %+v, %v", got, err)
+	}
+	// Retention goes on while the copies are there.
+	expire(now - 1)
+	if got, err := s.Reseal(ctx, Tenant, job); err != nil || got != (eventstore.Resealed{Gone: 1}) {
+		t.Fatalf("Reseal after a month has expired: %+v, %v", got, err)
+	}
+	s.supersede(ctx, t, p, eventstore.Refused{})
+	s.reads(t, person)
+	say("after", time.Now())
+	s.reads(t, person, "after")
+}
+
 // partModel erases parts of random conversations, interrupted and not, and holds what is left to a plain list.
 func partModel(t *testing.T, s *Suite) {
 	round := 0
