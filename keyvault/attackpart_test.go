@@ -43,21 +43,21 @@ func TestAttackerOfAPart(t *testing.T) {
 		copies = append(copies, to)
 		return to
 	}
-	attack := func(registers ...string) *attacker {
-		a := &attacker{rows: map[string][][]byte{}, keys: map[string]bool{}}
+	attack := func(registers ...string) thieves {
+		a := newThief(t, v.id)
 		for _, c := range append(copies, dir) {
-			a.take(t, copyDir(t, c+"/vault", t.TempDir()+"/vault"))
+			a.take(copyDir(t, c+"/vault", t.TempDir()+"/vault"))
 		}
 		for _, r := range append(registers, dir) {
 			a.roots(t, copyDir(t, r+"/roots", t.TempDir()+"/roots"), dir+"/kek")
 		}
-		a.run(v.id)
+		a.run()
 		return a
 	}
-	has := func(when string, a *attacker, what map[string][]byte, want bool) {
+	has := func(when string, a thieves, what map[string][]byte, want bool) {
 		t.Helper()
 		for name, b := range what {
-			if a.has(b) != want {
+			if a.Has(b) != want {
 				t.Errorf("%s: %s: the attacker has it: %v", when, name, !want)
 			}
 		}
