@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,8 @@ const (
 //		answer those that asked to be Journalled when the sync is done; all others when both are
 //	}
 //
-// The group grows while the one before is on its way: no delay is ever waited out, and a lone append goes at once.
+// The group grows while the one before is on its way, and while those who were answered get one turn of the scheduler: no delay is ever waited out, and
+// a lone append goes at once.
 //
 // # What always holds
 //
@@ -248,6 +250,10 @@ func (w *writer) run() {
 		}
 		select {
 		case it := <-w.queue:
+			// Those who were just answered, and append again at once, are let in first: the group is half as large again. Whoever is alone does not wait.
+			if len(group) > 1 {
+				runtime.Gosched()
+			}
 			group = w.gather(group[:0], it)
 			w.commit(group)
 			clear(group)
