@@ -22,7 +22,7 @@ var (
 
 // Append stores one event and returns once it is on disk. It is Submit and Wait.
 //
-// Errors: those of [Door.Admit], [Door.Consent] and [Keys.Enter]; ErrConflict (another body under the same idempotency key, or
+// Errors: those of [Door.Admit], [Door.Consent] and [Keys.Enter]; ErrTooOld for an event of a month that the tenant keeps no more; ErrConflict (another body under the same idempotency key, or
 // ExpectedSequence does not hold); ErrUncertain; ErrUnavailable.
 func (s *Store) Append(ctx context.Context, caller Caller, e Event) (Receipt, error) {
 	p, err := s.Submit(ctx, caller, e)
@@ -87,13 +87,22 @@ func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, e
 	if arrival.Time.IsZero() {
 		arrival.Time = received
 	}
+	if !caller.KeepOld && s.c.Oldest != nil && KeyMonthOf(arrival.Time, received) < s.c.Oldest(caller.Tenant) {
+		return nil, ErrTooOld
+	}
 	f.entered, err = s.c.Keys.Enter(ctx, caller.Tenant, arrival, func(st State) error { return s.c.Door.Consent(caller, e, st) })
+	if errors.Is(err, ErrExpired) {
+		err = ErrTooOld.Because(err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	ticket, err := f.takeOff(ctx, arrival)
 	if err != nil {
 		f.land()
+		if errors.Is(err, ErrExpired) {
+			err = ErrTooOld.Because(err)
+		}
 		return nil, err
 	}
 	p := &Pending{done: make(chan struct{})}

@@ -184,6 +184,9 @@ const (
 // ErrExpired: the key of the event's month was destroyed by retention. Permanent.
 var ErrExpired = Refuse(KindErased, "", "the retention period of this event is over and its key is destroyed")
 
+// ErrTooOld: the event is of a month that the tenant keeps no more, so it was not taken, and nobody was minted for it. Permanent.
+var ErrTooOld = Refuse(KindErased, "time", "the event is older than the tenant keeps events; it was not stored")
+
 // State is what the vault's record says of a person beside keys. The zero State is a stranger's.
 type State struct {
 	// Known says that the person was minted before this event.

@@ -113,4 +113,6 @@ type Caller struct {
 	Token  TokenID
 	// Bot is set for a bot's token: the only bot it may speak for.
 	Bot BotID
+	// KeepOld takes events also of months that the tenant keeps no more, as long as retention has not reached them.
+	KeepOld bool
 }

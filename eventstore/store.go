@@ -17,6 +17,8 @@ type Config struct {
 	Door Door
 	// Ledger records withdrawals of consent. Without one they are refused (ErrUnavailable).
 	Ledger Ledger
+	// Oldest is the first key month of which a tenant takes events (nil: it takes all that the vault takes).
+	Oldest func(TenantID) KeyMonth
 	// Now is the clock of receive times (nil: time.Now).
 	Now func() time.Time
 	// Entropy is where event ids are drawn from (nil: crypto/rand). For deterministic tests only.

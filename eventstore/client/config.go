@@ -25,6 +25,9 @@ type Config struct {
 	// HTTP sends the requests (default: a client of its own). Its Timeout, if any, should not be below TryTimeout.
 	HTTP *http.Client
 
+	// KeepOld sends events also of months that the tenant keeps no more (an import of an archive); without it they are refused.
+	KeepOld bool
+
 	// TryTimeout bounds one try (default 20 s).
 	TryTimeout time.Duration
 	// Patience bounds all tries together, counted from the last answer (default 1 min).
@@ -67,6 +70,9 @@ func New(c Config) (*Client, error) {
 		return nil, eventstore.Refuse(eventstore.KindInvalid, "", "times and sizes of a client cannot be negative")
 	}
 	cl := &Client{c: c, events: c.Server + "/v1/events"}
+	if c.KeepOld {
+		cl.events += "?keep_old=true"
+	}
 	if c.HTTP != nil {
 		cl.http = *c.HTTP
 	} else {

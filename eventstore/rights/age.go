@@ -66,7 +66,7 @@ func (s *Service) ageTenant(ctx context.Context, tenant eventstore.TenantID) err
 	if err != nil {
 		return err
 	}
-	if _, err := s.Expire(ctx, tenant, system, oldestKept(s.now(), max(retention, LeastRetention))); err != nil {
+	if _, err := s.Expire(ctx, tenant, system, OldestKept(s.now(), max(retention, LeastRetention))); err != nil {
 		return err
 	}
 	if err := s.ResumeExpiry(ctx, tenant); err != nil {

@@ -157,7 +157,7 @@ func (s *Service) Expiry(ctx context.Context, tenant eventstore.TenantID) (Expir
 // for what is under way or done it answers how far that is. ErrInvalid for a month that is to be kept (see [LeastRetention]); ErrConflict while a
 // run for an earlier month is under way.
 func (s *Service) Expire(ctx context.Context, tenant eventstore.TenantID, actor Actor, before eventstore.KeyMonth) (Expiry, error) {
-	if before > oldestKept(s.now(), LeastRetention) {
+	if before > OldestKept(s.now(), LeastRetention) {
 		return Expiry{}, errTooRecent
 	}
 	a, err := s.agingOf(ctx, tenant)
@@ -183,8 +183,8 @@ func (s *Service) Expire(ctx context.Context, tenant eventstore.TenantID, actor 
 	return s.beginExpiry(ctx, tenant, a, actor, before)
 }
 
-// oldestKept is the first key month that is kept when events are kept for a while.
-func oldestKept(now time.Time, retention time.Duration) eventstore.KeyMonth {
+// OldestKept is the first key month that is kept when events are kept for a while.
+func OldestKept(now time.Time, retention time.Duration) eventstore.KeyMonth {
 	since := now.Add(-retention)
 	return eventstore.KeyMonthOf(since, since)
 }

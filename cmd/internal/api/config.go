@@ -86,6 +86,7 @@ type Keys interface {
 	Resolve(ctx context.Context, tenant eventstore.TenantID, id eventstore.Identity) (eventstore.PersonID, error)
 	Linked(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID) ([]eventstore.PersonRecord, error)
 	Count(ctx context.Context, tenant eventstore.TenantID) (uint64, error)
+	Expired(ctx context.Context, tenant eventstore.TenantID) (eventstore.KeyMonth, error)
 }
 
 // Settings is [settings.Tenants].
@@ -114,6 +115,8 @@ type Rights interface {
 	Erasures(ctx context.Context, tenant eventstore.TenantID) ([]rights.Erasure, error)
 	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)
 	Erasure(ctx context.Context, tenant eventstore.TenantID, id string) (rights.Erasure, error)
+	Expire(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, before eventstore.KeyMonth) (rights.Expiry, error)
+	Expiry(ctx context.Context, tenant eventstore.TenantID) (rights.Expiry, error)
 }
 
 // Stats is the part of [projections.Projections] that the API uses.

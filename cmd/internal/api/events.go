@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,7 +15,7 @@ import (
 func (a *API) registerEvents() {
 	event, receipt := a.schema(eventstore.Event{}, "Event"), a.schema(eventstore.Receipt{}, "Receipt")
 	result := &huma.Schema{OneOf: []*huma.Schema{receipt, a.schema(badLine{}, "BadLine")}}
-	a.raw(huma.Operation{
+	op := huma.Operation{
 		OperationID: "append", Method: "POST", Path: "/v1/events", Summary: "Append events",
 		Description: "One event as JSON: 201 once it is on disk. Or one event a line: 200 and one result line for each line that is not empty, in order.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{jsonType: {Schema: event}, linesType: {Schema: event}}},
@@ -22,7 +23,9 @@ func (a *API) registerEvents() {
 			"200": {Description: "One result for each line", Content: map[string]*huma.MediaType{linesType: {Schema: result}}},
 			"201": {Description: "The event is on disk", Content: map[string]*huma.MediaType{jsonType: {Schema: receipt}}},
 		},
-	}, a.postEvents)
+		Parameters: []*huma.Param{keepOldParameter()},
+	}
+	a.raw(op, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.postEvents(w, r, c, &op) })
 	a.registerImport()
 }
 
@@ -31,7 +34,33 @@ const (
 	linesType = "application/x-ndjson"
 )
 
-func (a *API) postEvents(w http.ResponseWriter, r *http.Request, c *call) error {
+// keepOldParameter lets old events in.
+func keepOldParameter() *huma.Param {
+	return parameter("query", "keep_old", "boolean", "Take events also of months that the tenant keeps no more; what retention has reached is refused all the same")
+}
+
+var errKeepOld = eventstore.Refuse(eventstore.KindInvalid, "keep_old", "keep_old is true or false")
+
+// keepOld reads the parameter into the call.
+func (c *call) keepOld(q url.Values) error {
+	switch q.Get("keep_old") {
+	case "true":
+		c.old = true
+	case "", "false":
+	default:
+		return errKeepOld
+	}
+	return nil
+}
+
+func (a *API) postEvents(w http.ResponseWriter, r *http.Request, c *call, op *huma.Operation) error {
+	q, err := queries(r, op)
+	if err == nil {
+		err = c.keepOld(q)
+	}
+	if err != nil {
+		return err
+	}
 	switch mediaType(r) {
 	case jsonType:
 		return a.postEvent(w, r, c)

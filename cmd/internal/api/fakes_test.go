@@ -151,6 +151,14 @@ func (f *fakeRights) Transcript(ctx context.Context, tenant eventstore.TenantID,
 	return f.store.Read(ctx, tenant, person, o)
 }
 
+func (f *fakeRights) Expire(_ context.Context, _ eventstore.TenantID, _ rights.Actor, before eventstore.KeyMonth) (rights.Expiry, error) {
+	return rights.Expiry{Before: before.Start().Format(time.DateOnly), Stages: map[rights.Stage]time.Time{}}, f.err
+}
+
+func (f *fakeRights) Expiry(context.Context, eventstore.TenantID) (rights.Expiry, error) {
+	return rights.Expiry{Stages: map[rights.Stage]time.Time{}}, f.err
+}
+
 func (f *fakeRights) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID) error {
 	for e, err := range f.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
 		if err != nil {

@@ -37,10 +37,12 @@ type call struct {
 	role eventstore.Role
 	// tenant is the tenant acted upon: the token's own, or the one that an instance's token names.
 	tenant eventstore.TenantID
+	// old: events of months that are kept no more are taken.
+	old bool
 }
 
 func (c *call) caller() eventstore.Caller {
-	return eventstore.Caller{Tenant: c.tenant, Token: c.token.ID, Bot: c.token.Bot}
+	return eventstore.Caller{Tenant: c.tenant, Token: c.token.ID, Bot: c.token.Bot, KeepOld: c.old}
 }
 
 func (c *call) actor() rights.Actor { return rights.Actor{Token: c.token.ID, Role: c.role} }

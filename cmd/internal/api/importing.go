@@ -22,6 +22,7 @@ type imported struct {
 	Duplicates int `json:"duplicates"`
 	// Counts says what the format's reader made of the input.
 	importer.Counts
+	TooOld       int       `json:"too_old" doc:"Events of months that the tenant keeps no more: left out, unless keep_old is set"`
 	RefusedCount int       `json:"refused_count"`
 	Refused      []refused `json:"refused" doc:"The first 1,000 refusals"`
 	Complete     bool      `json:"complete" doc:"The input was read to its end"`
@@ -50,7 +51,7 @@ func (a *API) registerImport() {
 		parameter("query", "channel", "string", "The channel of events that name none"), parameter("query", "language", "string", "The language of events that name none"),
 		parameter("query", "own", "string", "The bot's own addresses and numbers, with commas (mail, cdr)"), parameter("query", "staff", "string", "The addresses of people who answer in its place, with commas (mail)"),
 		parameter("query", "status_header", "string", "The header that says draft or sent (mail)"), parameter("query", "approver_header", "string", "The header that names who approved (mail)"),
-		parameter("query", "region", "string", "The country of numbers in national form, as in FR (cdr)"), parameter("query", "zone", "string", "The time zone, as in Europe/Paris (cdr)")}
+		parameter("query", "region", "string", "The country of numbers in national form, as in FR (cdr)"), parameter("query", "zone", "string", "The time zone, as in Europe/Paris (cdr)"), keepOldParameter()}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
 	for t := range importTypes {
 		op.RequestBody.Content[t] = &huma.MediaType{}
@@ -76,6 +77,9 @@ func (a *API) importBody(w http.ResponseWriter, r *http.Request, c *call, op *hu
 	if err != nil {
 		return err
 	}
+	if err := c.keepOld(q); err != nil {
+		return err
+	}
 	caller := c.caller()
 	if caller.Bot != "" {
 		if o.Bot != "" && o.Bot != caller.Bot {
@@ -97,6 +101,8 @@ func (a *API) importBody(w http.ResponseWriter, r *http.Request, c *call, op *hu
 			out.Duplicates++
 		case o.err == nil:
 			out.Imported++
+		case errors.Is(o.err, eventstore.ErrTooOld):
+			out.TooOld++
 		default:
 			if unexpected(o.err) {
 				a.logError(r, c, o.err)

@@ -63,6 +63,7 @@ type vaultOutput struct {
 	Vault  string              `json:"vault"`
 	Tenant eventstore.TenantID `json:"tenant"`
 	keyvault.TenantStatus
+	ExpiredBefore string `json:"expired_before,omitempty" required:"false" doc:"The first day of which events can be read; older ones have expired, but for persons on hold"`
 	// The schedule of backups, where there is one.
 	BackupLast    time.Time `json:"backup_last,omitzero" required:"false" doc:"The newest backup on time"`
 	BackupNext    time.Time `json:"backup_next,omitzero" required:"false" doc:"When the next is due"`
@@ -89,6 +90,7 @@ func (a *API) registerManagement() {
 	handle(a, create, a.createTenant)
 	handle(a, operation("erase-tenant", "POST", "/v1/tenants/{id}/erase", "Erase a tenant with everything in it, at once and for good"), a.eraseTenant)
 	handle(a, operation("vault-status", "GET", "/v1/vault/status", "The vault"), a.vaultStatus)
+	a.registerExpiry()
 	handle(a, operation("projections-status", "GET", "/v1/projections/status", "How far the projections have come"), a.projectionsStatus)
 }
 
@@ -217,6 +219,13 @@ func (a *API) vaultStatus(ctx context.Context, c *call, _ *struct{}) (*reply[vau
 		return nil, err
 	}
 	out := vaultOutput{Vault: a.Keys.Vault().String(), Tenant: c.tenant, TenantStatus: tree}
+	expired, err := a.Keys.Expired(ctx, c.tenant)
+	if err != nil {
+		return nil, err
+	}
+	if expired > 0 {
+		out.ExpiredBefore = expired.Start().Format(time.DateOnly)
+	}
 	if a.BackupStatus != nil {
 		s := a.BackupStatus()
 		out.BackupLast, out.BackupNext, out.BackupFiles, out.BackupFailure = s.Last, s.Next, s.Files, s.Failure

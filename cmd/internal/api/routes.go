@@ -83,6 +83,8 @@ var Routes = []Route{
 	{Method: "POST", Path: "/v1/tenants", Roles: roles(admin), Instance: true, Body: SmallJSON},
 	{Method: "POST", Path: "/v1/tenants/{id}/erase", Roles: roles(admin), Instance: true},
 	{Method: "GET", Path: "/v1/vault/status", Roles: roles(admin)},
+	{Method: "GET", Path: "/v1/vault/expire", Roles: roles(admin)},
+	{Method: "POST", Path: "/v1/vault/expire", Roles: roles(admin), Body: SmallJSON},
 	{Method: "GET", Path: "/v1/projections/status", Roles: roles(admin)},
 	{Method: "POST", Path: "/v1/backup", Roles: roles(admin), Instance: true, Body: SmallJSON},
 

@@ -101,12 +101,15 @@ func (e *env) accessToken() (secret.Bytes, error) {
 }
 
 // client is the Go package for bots, with the same server and token.
-func (e *env) client() (*client.Client, error) {
+func (e *env) client() (*client.Client, error) { return e.clientFor(false) }
+
+// clientFor is client; keepOld sends also what is older than the tenant keeps.
+func (e *env) clientFor(keepOld bool) (*client.Client, error) {
 	a, err := e.api()
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{Server: a.base, Token: a.token})
+	return client.New(client.Config{Server: a.base, Token: a.token, KeepOld: keepOld})
 }
 
 // do sends one request; in is sent as JSON unless nil. The caller closes the body.

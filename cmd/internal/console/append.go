@@ -84,6 +84,8 @@ type sender struct {
 	refused map[int]int // how often each exit code was refused with
 	// line is where the event that its source gives stands.
 	line int
+	// leaveOld counts events that are too old instead of naming them as refused.
+	leaveOld bool
 }
 
 type counts struct {
@@ -91,6 +93,7 @@ type counts struct {
 	Duplicates int `json:"duplicates"`
 	Refused    int `json:"refused"`
 	Ambiguous  int `json:"ambiguous_links,omitempty"`
+	TooOld     int `json:"too_old,omitempty"`
 	Skipped    int `json:"skipped,omitempty"`
 	Cut        int `json:"cut,omitempty"`
 	Files      int `json:"files,omitempty"`
@@ -122,6 +125,8 @@ func (s *sender) send(name string, events iter.Seq2[eventstore.Event, error]) er
 		switch {
 		case errors.Is(err, client.ErrStopped):
 			return err
+		case s.leaveOld && tooOld(err):
+			s.counts.TooOld++
 		case err != nil:
 			s.refuse(name, number, err)
 		default:
@@ -131,6 +136,12 @@ func (s *sender) send(name string, events iter.Seq2[eventstore.Event, error]) er
 		}
 	}
 	return failed
+}
+
+// tooOld says that an event was refused because of its month.
+func tooOld(err error) bool {
+	p, ok := errors.AsType[*client.Error](err)
+	return ok && p.Kind == eventstore.KindErased && p.Field == eventstore.ErrTooOld.Field()
 }
 
 func (s *sender) stored(r eventstore.Receipt) error {
@@ -222,6 +233,9 @@ func (s *sender) finish() error {
 // String gives the counts for a person.
 func (c counts) String() string {
 	s := fmt.Sprintf("%d stored, %d duplicates, %d refused", c.Stored, c.Duplicates, c.Refused)
+	if c.TooOld > 0 {
+		s += fmt.Sprintf(", too old: %d", c.TooOld)
+	}
 	if c.Skipped > 0 {
 		s += fmt.Sprintf(", %d left out as noise", c.Skipped)
 	}

@@ -53,6 +53,7 @@ type commands struct {
 	Vault struct {
 		Status    vaultStatusCmd    `cmd:"" help:"${cmd_vault_status}"`
 		Check     vaultCheckCmd     `cmd:"" help:"${cmd_vault_check}"`
+		Expire    vaultExpireCmd    `cmd:"" help:"${cmd_vault_expire}"`
 		RotateKEK vaultRotateKEKCmd `cmd:"" name:"rotate-kek" help:"${cmd_vault_rotate_kek}"`
 	} `cmd:"" help:"${cmd_vault}"`
 	Log struct {

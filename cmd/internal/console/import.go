@@ -28,6 +28,7 @@ type importCmd struct {
 	ApproverHeader string   `placeholder:"HEADER" help:"The header that names who approved (mail)."`
 	Region         string   `placeholder:"COUNTRY" help:"Country of numbers in national form, as in FR (cdr)."`
 	Zone           string   `placeholder:"ZONE" help:"Time zone of the file, as in Europe/Paris; UTC if none is said (cdr)."`
+	KeepOld        bool     `name:"keep-old" help:"Import events also of months that the tenant keeps no more; they expire with the next run of retention."`
 	Paths          []string `arg:"" name:"path" help:"Files and directories; - : standard input."`
 }
 
@@ -57,12 +58,12 @@ func (c importCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	cl, err := e.client()
+	cl, err := e.clientFor(c.KeepOld)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	s := &sender{e: e, client: cl}
+	s := &sender{e: e, client: cl, leaveOld: true}
 	bar := e.progress(total, "importing", true)
 	defer bar.Done()
 	for _, name := range files {

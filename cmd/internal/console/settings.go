@@ -24,6 +24,7 @@ type serveFlags struct {
 	BackupEvery     string   `name:"backup-every" env:"OUBLI_BACKUP_EVERY" placeholder:"PERIOD" help:"How often (otherwise: 24h)."`
 	BackupKeep      string   `name:"backup-keep" env:"OUBLI_BACKUP_KEEP" placeholder:"PERIOD" help:"How long a backup may be used; then it is deleted (otherwise: 60d)."`
 	BackupRecipient string   `name:"backup-recipient" env:"OUBLI_BACKUP_RECIPIENT" placeholder:"KEY" help:"Who can open backups: a public key of age, or several separated by commas. No others can be made then."`
+	Retention       string   `name:"retention" env:"OUBLI_RETENTION" placeholder:"DAYS" help:"How long tenants that do not say otherwise keep events (otherwise: 730d)."`
 	Production      bool     `env:"OUBLI_PRODUCTION" help:"Refuse everything that is fit for trying out only, all reasons at once."`
 	LogLevel        string   `env:"OUBLI_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error (otherwise: info)."`
 	LogFormat       string   `env:"OUBLI_LOG_FORMAT" placeholder:"FORMAT" help:"text or json (otherwise: text)."`

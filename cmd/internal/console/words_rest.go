@@ -37,6 +37,7 @@ var helpOfRest = map[string]phrase{
 		"objection, hold and withdrawal of consent of the newest ledger is applied again. Until it has ended nothing starts on the directory. docs/backup.md has the procedure.", ""},
 	"cmd_vault":        {"The key vault.", "Le coffre à clés."},
 	"cmd_vault_status": {"How the key vault is doing.", ""},
+	"cmd_vault_expire": {"Destroy the data keys of every month that ends before a day, but for persons on hold.", ""},
 	"cmd_vault_check":  {"Open everything in the vault of a stopped server and compare it with the ledger.", ""},
 	"more_vault_check": {"Changes nothing. Ends with exit code 6 and the names of what is damaged; with 1 while a server runs on the directory. It reads the " +
 		"server's settings (--data, --config, the environment) and asks no server.", ""},
@@ -79,6 +80,7 @@ var helpOfRest = map[string]phrase{
 	"example_backup":             {"oubli backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudtwf2mqs0jd3r --output oubli.age", ""},
 	"example_vault":              {"oubli vault status", ""},
 	"example_vault_status":       {"oubli vault status", ""},
+	"example_vault_expire":       {"oubli vault expire --before 2024-11-01", ""},
 	"example_vault_check":        {"oubli vault check --data /var/lib/oubli", ""},
 	"example_vault_rotate-kek":   {"oubli vault rotate-kek --data /var/lib/oubli --new-kek hcvault://vault.example.com:8200/transit/keys/oubli", ""},
 	"example_log":                {"oubli log check --data /var/lib/oubli", ""},

@@ -135,6 +135,8 @@ func exchanges(admin, bot, alice string) []exchange {
 		{"GET", "/v1/tenants", "", admin, "", "", ""},
 		{"POST", "/v1/tenants/acme/erase", "/v1/tenants/{id}/erase", admin, "", "", ""},
 		{"GET", "/v1/vault/status", "", admin, "", "", ""},
+		{"POST", "/v1/vault/expire", "", admin, `{"before":"2020-01-01"}`, "", ""},
+		{"GET", "/v1/vault/expire", "", admin, "", "", ""},
 		{"GET", "/v1/projections/status", "", admin, "", "", ""},
 		{"GET", "/readyz", "", admin, "", "", ""},
 	}

@@ -164,10 +164,10 @@ func (s *Server) openVault(ctx context.Context) error {
 func (s *Server) openRooms(context.Context) error {
 	s.door = door.New(door.Rules{})
 	s.ledger = ledger.New(s.streams)
-	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now})
+	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault), keep: s.c.Keep()}
+	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now, Oldest: s.settings.oldest(s.c.Now)})
 	s.signer = ledger.NewSigner(s.vault.Vault(), s.vault, nil)
 	s.tokens = access.New(s.vault, s.c.Now)
-	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault)}
 	s.registry = prometheus.NewRegistry()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
@@ -177,7 +177,7 @@ func (s *Server) openRooms(context.Context) error {
 	}
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
-		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Now: s.c.Now, Logger: s.c.Log})
+		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Retention: s.settings.retention, Now: s.c.Now, Logger: s.c.Log})
 	return nil
 }
 

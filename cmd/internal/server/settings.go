@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/projections"
 )
 
@@ -13,6 +15,9 @@ import (
 type tenantSettings struct {
 	*settings.Tenants
 	known sync.Map // eventstore.TenantID → projections.Settings
+	kept  sync.Map // eventstore.TenantID → time.Duration
+	// keep is how long events are kept by tenants that do not say otherwise.
+	keep time.Duration
 }
 
 // load reads a tenant's settings anew.
@@ -22,6 +27,7 @@ func (t *tenantSettings) load(ctx context.Context, id eventstore.TenantID) error
 		return err
 	}
 	t.known.Store(id, projections.Settings{K: s.K, Zone: s.Zone()})
+	t.kept.Store(id, s.Keep(t.keep))
 	return nil
 }
 
@@ -33,7 +39,29 @@ func (t *tenantSettings) Put(ctx context.Context, id eventstore.TenantID, values
 	return t.load(ctx, id)
 }
 
-func (t *tenantSettings) forget(id eventstore.TenantID) { t.known.Delete(id) }
+func (t *tenantSettings) forget(id eventstore.TenantID) {
+	t.known.Delete(id)
+	t.kept.Delete(id)
+}
+
+// retention is how long a tenant keeps events. ErrNotFound for one whose settings were not read yet.
+func (t *tenantSettings) retention(id eventstore.TenantID) (time.Duration, error) {
+	if d, ok := t.kept.Load(id); ok {
+		return d.(time.Duration), nil
+	}
+	return 0, eventstore.ErrNotFound
+}
+
+// oldest is the first key month that a tenant takes events of.
+func (t *tenantSettings) oldest(now func() time.Time) func(eventstore.TenantID) eventstore.KeyMonth {
+	return func(id eventstore.TenantID) eventstore.KeyMonth {
+		keep, err := t.retention(id)
+		if err != nil {
+			return 0
+		}
+		return rights.OldestKept(now(), keep)
+	}
+}
 
 // analytics is what projections ask for.
 func (t *tenantSettings) analytics(id eventstore.TenantID) projections.Settings {

@@ -3,6 +3,7 @@ package settings
 import (
 	"net"
 	"strings"
+	"time"
 )
 
 // Check holds the settings together and returns every reason not to start, as [Refusals]. Without Production only what can never work is refused.
@@ -28,6 +29,9 @@ func (s Server) production(at func(string) volume) (r Refusals) {
 	if s.KEK == "" || strings.HasPrefix(s.KEK, "file:") {
 		r = append(r, "kek: in production the key-encryption key must be in a KMS (hcvault://…, aws-kms://…), not in a local file")
 	}
+	if s.origin["retention"] == FromDefault {
+		r = append(r, "retention: in production it must be said for how long events are kept (such as 730d)")
+	}
 	r = append(r, s.places(at)...)
 	for _, name := range s.InClear() {
 		r = append(r, name+": in production off loopback needs tls-cert and tls-key")
@@ -40,6 +44,15 @@ func (s Server) production(at func(string) volume) (r Refusals) {
 		}
 	}
 	return r
+}
+
+// Keep is Retention, read.
+func (s Server) Keep() time.Duration {
+	d, ok := retention(s.Retention)
+	if !ok {
+		d, _ = retention("730d")
+	}
+	return d
 }
 
 // InClear lists the settings under which access tokens and texts cross a network unencrypted. In production they are refused.

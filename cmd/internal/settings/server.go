@@ -29,6 +29,8 @@ type Server struct {
 	TLSCert, TLSKey string
 	// Checkpoint is where a checkpoint is kept outside, a file or an https URL.
 	Checkpoint string
+	// Retention is for how many days events are kept by tenants that do not say otherwise; see [Server.Keep].
+	Retention  string
 	Production bool
 	// BackupDir is where backups are made, BackupEvery and BackupKeep the periods; empty: no backups on time. BackupRecipients are public keys of age,
 	// separated by commas: the only ones that a backup is sealed to, if there are any.
@@ -81,6 +83,7 @@ var server = []setting{
 	text("backup-every", "24h", "how often", "a period like 24h or 7d, at least 1m", isPeriod(time.Minute), func(s *Server) *string { return &s.BackupEvery }),
 	text("backup-keep", "60d", "how long a backup may be used; then it is deleted", "a period like 60d, of at least 1h", isPeriod(backup.MinKeep), func(s *Server) *string { return &s.BackupKeep }),
 	text("backup-recipient", "", "who can open backups; no others can be made then", "one or more public keys age1…, ssh-ed25519 … or ssh-rsa …, separated by commas", optional(isRecipients), func(s *Server) *string { return &s.BackupRecipients }),
+	text("retention", "730d", "how long events are kept by tenants that do not say otherwise", "a whole number of days from 92d to 36500d", IsRetention, func(s *Server) *string { return &s.Retention }),
 	{"production", "false", "refuse everything that is fit for trying out only", "true or false",
 		func(v string) bool { _, err := strconv.ParseBool(v); return err == nil },
 		func(s *Server, v string) { s.Production, _ = strconv.ParseBool(v) },

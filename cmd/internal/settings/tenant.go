@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/rights"
 )
 
 // Tenant is what can be set for one tenant.
@@ -26,7 +27,31 @@ type Tenant struct {
 	DPOContact string `json:"dpo_contact"`
 	// Language is that of pages and letters.
 	Language string `json:"language"`
+	// Retention is for how many days events are kept, such as 730d; empty: as long as the server's setting says.
+	Retention string `json:"retention"`
 }
+
+// Keep is how long events are kept, given what the server says for tenants that say nothing.
+func (t Tenant) Keep(byDefault time.Duration) time.Duration {
+	if d, ok := retention(t.Retention); ok {
+		return d
+	}
+	return byDefault
+}
+
+// MaxRetention is the longest time for which events can be kept.
+const MaxRetention = 36500 * 24 * time.Hour
+
+// retention reads a whole number of days.
+func retention(v string) (time.Duration, bool) {
+	digits, isDays := strings.CutSuffix(v, "d")
+	n, err := strconv.Atoi(digits)
+	d := time.Duration(n) * 24 * time.Hour
+	return d, isDays && err == nil && strconv.Itoa(n) == digits && n <= 36500 && d >= rights.LeastRetention
+}
+
+// IsRetention says whether events can be kept for so long: a whole number of days, at least 92d.
+func IsRetention(v string) bool { _, ok := retention(v); return ok }
 
 // Zone is Timezone, loaded.
 func (t Tenant) Zone() *time.Location {
@@ -78,6 +103,9 @@ var tenantSettings = []tenantSetting{
 	{Description{"language", "en", "en or fr", "the language of pages and letters for people"},
 		func(t *Tenant, v string) bool { t.Language = v; return v == "en" || v == "fr" },
 		eventstore.Refuse(eventstore.KindInvalid, "language", "the language is en or fr")},
+	{Description{"retention", "", "a whole number of days from 92d to 36500d", "how long events are kept, by whole months; what is older is destroyed once a day (empty: as the server's setting retention says, 730d by default)"},
+		func(t *Tenant, v string) bool { t.Retention = v; return v == "" || IsRetention(v) },
+		eventstore.Refuse(eventstore.KindInvalid, "retention", "retention is a whole number of days from 92d to 36500d, such as 730d")},
 }
 
 // Describe lists every setting of a tenant.
@@ -146,7 +174,7 @@ func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values ma
 func Validate(values map[string]string) error {
 	for name := range values {
 		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
-			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language")
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language, retention")
 		}
 	}
 	for _, d := range tenantSettings {
