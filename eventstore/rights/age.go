@@ -66,17 +66,27 @@ func (s *Service) ageTenant(ctx context.Context, tenant eventstore.TenantID) err
 	if err != nil {
 		return err
 	}
+	if n, err := s.c.Keys.Count(ctx, tenant); err != nil {
+		return err
+	} else if n == 0 { // so that a new tenant can take an archive, and nothing is written without a reason
+		return s.looked(ctx, a)
+	}
 	if _, err := s.Expire(ctx, tenant, system, OldestKept(s.now(), max(retention, LeastRetention))); err != nil {
 		return err
 	}
 	if err := s.ResumeExpiry(ctx, tenant); err != nil {
 		return err
 	}
+	return s.looked(ctx, a)
+}
+
+// looked notes that a tenant's retention was looked at today.
+func (s *Service) looked(ctx context.Context, a *agingTenant) error {
 	if err := a.begin.acquire(ctx); err != nil {
 		return err
 	}
+	defer a.begin.release()
 	a.checked = s.now()
-	a.begin.release()
 	return nil
 }
 

@@ -163,7 +163,7 @@ func (w *world) badInput(n needles) {
 		send("/v1/events", "application/json", body)
 		send("/v1/events", "application/x-ndjson", body+"\n")
 		for _, format := range []string{"rasa", "botframework", "openai", "oubli", "cdr", "cloudevents", "mail"} {
-			send("/v1/import/"+format, "application/json", body)
+			send("/v1/import/"+format+"?keep_old=true", "application/json", body)
 		}
 		send("/v1/persons/lookup", "application/json", body)
 		send("/v1/conversations/read", "application/json", body)

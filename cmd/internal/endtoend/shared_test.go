@@ -21,7 +21,7 @@ type imported struct {
 
 func (w *world) imports(s source) (out imported) {
 	w.Helper()
-	status, b := w.do(http.MethodPost, "/v1/import/"+s.format, "application/octet-stream", bytes.NewReader(s.bytes))
+	status, b := w.do(http.MethodPost, "/v1/import/"+s.format+"?keep_old=true", "application/octet-stream", bytes.NewReader(s.bytes))
 	if status != http.StatusOK {
 		w.Fatalf("%s: status %d: %s", s.name, status, b)
 	}
