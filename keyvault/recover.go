@@ -78,6 +78,10 @@ func (v *Vault) readTenants(ctx context.Context) (finish []func() error, err err
 	}
 	for _, n := range all {
 		f, err := n.t.open(ctx, n.s)
+		if err != nil && v.c.Inspect {
+			v.unopened[n.t.id] = err
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("vault: tenant %s: %w", n.t.id, err)
 		}

@@ -180,6 +180,13 @@ func (v *Vault) stop(err error) error {
 	return err
 }
 
+// rotten stops the vault over a damaged table.
+func (v *Vault) rotten() {
+	if !v.c.Inspect {
+		_ = v.stop(errRotten) // whoever calls next is told
+	}
+}
+
 // errRotten: Pebble met a table that is not what it wrote.
 var errRotten = fmt.Errorf("vault: a table of the database does not hold what was written; the vault has stopped: %w", eventstore.ErrDamaged)
 

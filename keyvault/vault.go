@@ -48,6 +48,9 @@ type Config struct {
 	// CacheSize bounds the opened records, each tenant's resolved handles and, at a quarter of it, each tenant's opened nodes (0: 65,536). The
 	// database's cache of blocks has half a KiB for each.
 	CacheSize int
+	// Inspect opens a vault to look at it ([Vault.Check]), on a filesystem that keeps no change: a tenant that does not open is left out ([Vault.Unopened]), and a
+	// damaged table does not stop the vault.
+	Inspect bool
 	// Create makes a vault where there is none.
 	Create bool
 }
@@ -76,9 +79,11 @@ type Vault struct {
 	roots   *register.Copies
 	kek     tink.AEAD
 	lost    int
-	locks   []io.Closer
-	gates   *gates
-	stopped atomic.Pointer[error]
+	// unopened are the tenants that an inspection could not open.
+	unopened map[eventstore.TenantID]error
+	locks    []io.Closer
+	gates    *gates
+	stopped  atomic.Pointer[error]
 	// syncing counts first contacts that wait for their sync without a lock.
 	syncing sync.WaitGroup
 	// snapshots counts those that are not closed.
@@ -103,7 +108,7 @@ func Open(ctx context.Context, c Config) (_ *Vault, err error) {
 	if c.Dir == "" || c.Roots == "" || (c.KEK == "" && c.KEKFile == "") {
 		return nil, errors.New("vault: a directory, a directory for the roots and a key-encryption key are needed")
 	}
-	v := &Vault{c: c, fs: c.FS, entropy: c.Entropy, tenants: map[eventstore.TenantID]*tenant{}, done: make(chan struct{})}
+	v := &Vault{c: c, fs: c.FS, entropy: c.Entropy, tenants: map[eventstore.TenantID]*tenant{}, unopened: map[eventstore.TenantID]error{}, done: make(chan struct{})}
 	v.defaults()
 	v.gates = newGates(v.cacheSize())
 	defer func() {
@@ -188,7 +193,7 @@ func (v *Vault) lookFirst(ctx context.Context, key secret.Bytes) error {
 		return fmt.Errorf("vault: looking for the database: %w", damage(err))
 	case err != nil:
 		return nil
-	case desc.Exists && begun:
+	case desc.Exists && begun && !v.c.Inspect:
 		return v.look(ctx, key)
 	case !desc.Exists && !v.c.Create:
 		return fmt.Errorf("vault: the database is missing: %w", eventstore.ErrDamaged)
@@ -206,6 +211,9 @@ func (v *Vault) begun() bool {
 		return !errors.Is(err, fs.ErrNotExist)
 	})
 }
+
+// Unopened are the tenants that an inspection could not open, and why.
+func (v *Vault) Unopened() map[eventstore.TenantID]error { return v.unopened }
 
 // LostCopies is how many copies of the root register were given up at this start, because Config.RootsLost said so.
 func (v *Vault) LostCopies() int { return v.lost }
@@ -287,9 +295,9 @@ func (v *Vault) cacheSize() int { return cmp.Or(max(0, v.c.CacheSize), defaultCa
 func (v *Vault) openPebble(lock *pebble.Lock, look bool) (err error) {
 	o := &pebble.Options{
 		FS: v.fs, Lock: lock, Merger: adder, Logger: quiet{v}, FormatMajorVersion: pebble.FormatNewest,
-		ReadOnly: look, ErrorIfNotExists: look || !v.c.Create, MemTableSize: 32 << 20, CacheSize: max(1<<20, int64(v.cacheSize())*512),
+		ReadOnly: look, DisableAutomaticCompactions: v.c.Inspect, ErrorIfNotExists: look || !v.c.Create, MemTableSize: 32 << 20, CacheSize: max(1<<20, int64(v.cacheSize())*512),
 		// Without it Pebble ends the process when it meets a damaged table in the background.
-		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { v.stop(errRotten) }},
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { v.rotten() }},
 	}
 	// Sealed values do not compress; what is not there is not looked for.
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,52 +28,77 @@ type Checked struct {
 	Compared      int    `json:"erased_records_compared"`
 	// Damage says what is wrong; it names persons by their ids and no handle.
 	Damage []string `json:"damage"`
+	// More counts what was found beyond a thousand.
+	More int `json:"more,omitempty"`
 }
 
-// CheckVault opens every record of the vault of a stopped server and compares it with the ledger: no record that the ledger says was erased may
-// be there, but for those whose erasure the next start completes. It changes nothing below the data directory but lock files: what opening puts in
-// order is put in order in memory, and the ledger is read from a copy in a temporary directory. next is told of each tenant before it is
-// looked at, and how many there are. With an external NATS the ledger is not compared. An error is one of what cannot be looked at at
-// all, ErrInUse, ErrDamaged, ErrNewerVersion among them.
-func CheckVault(ctx context.Context, c Config, next func(id eventstore.TenantID, of int)) ([]Checked, error) {
-	s, err := openStopped(ctx, c)
+// Findings are what [CheckVault] found.
+type Findings struct {
+	// Files says what is not as the last stop left it; nothing after a crash, of which there is no list.
+	Files   []string  `json:"files"`
+	Tenants []Checked `json:"tenants"`
+}
+
+// Damages counts them.
+func (f Findings) Damages() int {
+	n := len(f.Files)
+	for _, c := range f.Tenants {
+		n += len(c.Damage) + c.More
+	}
+	return n
+}
+
+// CheckVault compares the files of a stopped server with the list that its stop left, opens every record of its vault, and compares it with the ledger: no
+// record that the ledger says was erased may be there, but for those whose erasure the next start completes. It goes on after damage. It changes nothing below the data
+// directory but lock files: what opening puts in order is put in order in memory, and the ledger is read from a copy in a temporary directory. progress is
+// told of each tenant, how many of its persons were looked at, and how many there are. With an external NATS the ledger is not compared. An error is one of what
+// cannot be looked at at all, ErrInUse, ErrDamaged, ErrNewerVersion among them.
+func CheckVault(ctx context.Context, c Config, progress func(id eventstore.TenantID, done, of uint64)) (f Findings, err error) {
+	s, err := openStopped(ctx, c, true)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	defer s.close()
+	if f.Files, err = s.data.differences(); err != nil {
+		return f, err
+	}
 	all, err := s.vault.Tenants(ctx)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	end, err := s.openLedgers(ctx)
-	if err != nil {
-		return nil, err
+	end, ledgers := s.openLedgers(ctx)
+	if ledgers != nil && !errors.Is(ledgers, eventstore.ErrDamaged) {
+		return f, ledgers
 	}
 	defer end()
-	var out []Checked
-	for _, id := range all {
-		next(id, len(all))
-		checked, err := s.check(ctx, id)
-		if err != nil {
-			return out, fmt.Errorf("tenant %s: %w", id, err)
-		}
-		out = append(out, checked)
+	for id, err := range s.vault.Unopened() {
+		f.Tenants = append(f.Tenants, Checked{Tenant: id, Damage: []string{"it does not open: " + err.Error()}})
 	}
-	return out, nil
+	for _, id := range all {
+		checked, err := s.check(ctx, id, ledgers, func(done, of uint64) { progress(id, done, of) })
+		if err != nil {
+			return f, fmt.Errorf("tenant %s: %w", id, err)
+		}
+		f.Tenants = append(f.Tenants, checked)
+	}
+	slices.SortFunc(f.Tenants, func(a, b Checked) int { return cmp.Compare(a.Tenant, b.Tenant) })
+	return f, nil
 }
 
 // openLedgers makes the ledgers readable: with a server of its own over a copy of their streams.
 func (s *stopped) openLedgers(ctx context.Context) (end func(), err error) {
+	nothing := func() {}
 	if s.c.NATS != "" {
-		return func() {}, nil
+		return nothing, nil
 	}
 	c, stop, err := s.copies(ctx, "LEDGER_*")
 	if err != nil {
-		return nil, err
+		return nothing, err
 	}
 	if s.streams, err = streams.Open(ctx, c); err != nil {
 		stop()
-		return nil, fmt.Errorf("opening the log: %w", err)
+		s.streams = nil
+		return nothing, fmt.Errorf("opening the log: %w", err)
 	}
 	return func() {
 		_ = s.streams.Close() // it writes to memory
@@ -80,37 +106,45 @@ func (s *stopped) openLedgers(ctx context.Context) (end func(), err error) {
 	}, nil
 }
 
-func (s *stopped) check(ctx context.Context, id eventstore.TenantID) (Checked, error) {
-	report, err := s.vault.Check(ctx, id)
-	if err != nil {
-		return Checked{}, err
+// check looks at one tenant: at its ledger first, if that could be opened, for what the vault must not hold any more.
+func (s *stopped) check(ctx context.Context, id eventstore.TenantID, ledgers error, progress func(done, of uint64)) (Checked, error) {
+	out := Checked{Tenant: id, Damage: []string{}}
+	erased := map[eventstore.LedgerReference]uint64{}
+	err := ledgers
+	if s.streams != nil {
+		erased, err = s.erased(ctx, &out)
 	}
-	out := Checked{Tenant: id, Persons: report.Persons, Handles: report.Handles, Fenced: report.Fenced, Erased: report.Erased, Owed: report.Owed,
-		Damage: append([]string{}, report.Damage...)}
-	if s.streams == nil {
-		return out, nil
-	}
-	if err := s.compare(ctx, report, &out); errors.Is(err, eventstore.ErrDamaged) || errors.Is(err, eventstore.ErrNotFound) {
+	if errors.Is(err, eventstore.ErrDamaged) || errors.Is(err, eventstore.ErrNotFound) {
 		out.Damage = append(out.Damage, "ledger: "+err.Error())
 	} else if err != nil {
 		return out, err
 	}
-	return out, nil
+	report, err := s.vault.CheckWith(ctx, id, keyvault.CheckOptions{Progress: progress,
+		Wanted: func(ref eventstore.LedgerReference) bool { return erased[ref] > 0 }})
+	if err != nil {
+		return out, err
+	}
+	out.Persons, out.Handles, out.Fenced, out.Erased, out.Owed = report.Persons, report.Handles, report.Fenced, report.Erased, report.Owed
+	out.Damage, out.More = append(out.Damage, report.Damage...), report.More
+	if len(erased) == 0 {
+		return out, nil
+	}
+	return out, s.compare(ctx, erased, report, &out)
 }
 
-// compare looks for the records that the ledger says were erased.
-func (s *stopped) compare(ctx context.Context, report keyvault.Report, out *Checked) error {
+// erased reads from the ledger which records were erased, with the number of the entry.
+func (s *stopped) erased(ctx context.Context, out *Checked) (map[eventstore.LedgerReference]uint64, error) {
 	if err := s.streams.OpenRecords(ctx, out.Tenant, eventstore.RecordsLedger, s.vault.Vault(), false); err != nil {
-		return err
+		return nil, err
 	}
 	book := ledger.New(s.streams)
 	if err := book.Open(ctx, out.Tenant); err != nil {
-		return err
+		return nil, err
 	}
 	erased := map[eventstore.LedgerReference]uint64{}
 	for entry, err := range book.Entries(ctx, out.Tenant, 1) {
 		if err != nil {
-			return err
+			return erased, err
 		}
 		out.LedgerEntries++
 		for _, ref := range entry.References {
@@ -123,6 +157,11 @@ func (s *stopped) compare(ctx context.Context, report keyvault.Report, out *Chec
 		}
 	}
 	out.Compared = len(erased)
+	return erased, nil
+}
+
+// compare says which records should be gone.
+func (s *stopped) compare(ctx context.Context, erased map[eventstore.LedgerReference]uint64, report keyvault.Report, out *Checked) error {
 	unfinished, err := s.unfinished(ctx, out.Tenant)
 	if err != nil {
 		return err
@@ -132,7 +171,6 @@ func (s *stopped) compare(ctx context.Context, report keyvault.Report, out *Chec
 			out.Damage = append(out.Damage, fmt.Sprintf("ledger: entry %d erased the record of %s, and the vault still holds it", number, id))
 		}
 	}
-	slices.Sort(out.Damage)
 	return nil
 }
 

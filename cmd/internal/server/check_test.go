@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,17 +85,16 @@ func TestCheckVault(t *testing.T) {
 	var d damagedWorld
 	d.build(t)
 	before := contents(t, d.dir)
-	told := 0
-	all, err := CheckVault(t.Context(), config(d.dir), func(_ eventstore.TenantID, of int) {
-		told++
-		if of != 2 {
-			t.Errorf("%d tenants", of)
+	told := map[eventstore.TenantID]uint64{}
+	all, err := CheckVault(t.Context(), config(d.dir), func(id eventstore.TenantID, done, of uint64) {
+		if told[id] = done; of != 2 {
+			t.Errorf("%d persons", of)
 		}
 	})
-	if err != nil || len(all) != 2 || told != 2 {
-		t.Fatalf("%+v %v, told %d times", all, err, told)
+	if err != nil || len(all.Tenants) != 2 || len(told) != 2 || told["acme"] != 2 || all.Damages() != 0 || len(all.Files) != 0 {
+		t.Fatalf("%+v %v, told %v", all, err, told)
 	}
-	for _, c := range all {
+	for _, c := range all.Tenants {
 		if c.Persons != 2 || c.Erased != 1 || c.Compared != 1 || c.LedgerEntries == 0 || len(c.Damage) != 0 {
 			t.Errorf("%+v", c)
 		}
@@ -109,11 +109,11 @@ func TestCheckVault(t *testing.T) {
 		}
 	}
 	before = contents(t, d.dir)
-	all, err = CheckVault(t.Context(), config(d.dir), func(eventstore.TenantID, int) {})
-	if err != nil || len(all) != 2 {
+	all, err = CheckVault(t.Context(), config(d.dir), func(eventstore.TenantID, uint64, uint64) {})
+	if err != nil || len(all.Tenants) != 2 || !slices.ContainsFunc(all.Files, func(f string) bool { return strings.Contains(f, "roots/register ") }) {
 		t.Fatalf("%+v %v", all, err)
 	}
-	for i, c := range all {
+	for i, c := range all.Tenants {
 		erased := d.tenants[1-i].erased // the list is in the order of names
 		if len(c.Damage) != 1 || !strings.Contains(c.Damage[0], "still holds it") || !strings.Contains(c.Damage[0], erased) {
 			t.Errorf("%+v, want %s", c, erased)
@@ -123,6 +123,38 @@ func TestCheckVault(t *testing.T) {
 	if _, found := (keyvault.Report{}).Holder(eventstore.LedgerReference{}); found {
 		t.Error("an empty report holds a record")
 	}
+}
+
+// TestCheckVaultGoesOn: a tenant whose root is lost and a ledger that is cut are told, and the other tenant is looked at all the same.
+func TestCheckVaultGoesOn(t *testing.T) {
+	var d damagedWorld
+	d.build(t)
+	path := filepath.Join(d.dir, "roots", "register")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const firstOfAcme = 4096 * (2 + 2) // behind the header and the pair of the tenant default
+	for i := range 2 * 4096 {
+		b[firstOfAcme+i] ^= 1
+	}
+	ledger := filepath.Join(d.dir, "nats", "jetstream", "$G", "streams", "LEDGER_default")
+	if err := errors.Join(os.WriteFile(path, b, 0o600), os.RemoveAll(ledger)); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, d.dir)
+	found, err := CheckVault(t.Context(), config(d.dir), func(eventstore.TenantID, uint64, uint64) {})
+	if err != nil || len(found.Tenants) != 2 || len(found.Files) < 2 {
+		t.Fatalf("%+v %v", found, err)
+	}
+	acme, standard := found.Tenants[0], found.Tenants[1]
+	if len(acme.Damage) != 1 || !strings.Contains(acme.Damage[0], "no slot of the root register") {
+		t.Errorf("%+v", acme)
+	}
+	if standard.Persons != 2 || len(standard.Damage) != 1 || !strings.Contains(standard.Damage[0], "LEDGER_default") {
+		t.Errorf("%+v", standard)
+	}
+	unchanged(t, before, contents(t, d.dir))
 }
 
 // copyAll copies a directory, for the owner alone.

@@ -22,7 +22,7 @@ func CheckLog(ctx context.Context, c Config, progress func(done, total uint64)) 
 	if c.NATS != "" {
 		return nil, errElsewhere
 	}
-	s, err := openStopped(ctx, c)
+	s, err := openStopped(ctx, c, false)
 	if err != nil {
 		return nil, err
 	}

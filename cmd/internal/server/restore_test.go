@@ -172,14 +172,12 @@ func TestRestore(t *testing.T) {
 		t.Errorf("bob is %s and says %s", p, n.texts(dpo, bob))
 	}
 	n.end()
-	checked, err := CheckVault(t.Context(), config(dir), func(eventstore.TenantID, int) {})
+	checked, err := CheckVault(t.Context(), config(dir), func(eventstore.TenantID, uint64, uint64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range checked {
-		if len(c.Damage) > 0 {
-			t.Errorf("%s: %v", c.Tenant, c.Damage)
-		}
+	if checked.Damages() > 0 {
+		t.Errorf("%+v", checked)
 	}
 }
 
@@ -308,7 +306,7 @@ func TestRestoreUnfinished(t *testing.T) {
 	if _, err := OpenOffline(t.Context(), config(dir)); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("offline: %v", err)
 	}
-	if _, err := CheckVault(t.Context(), config(dir), func(eventstore.TenantID, int) {}); !errors.Is(err, ErrUnfinished) {
+	if _, err := CheckVault(t.Context(), config(dir), func(eventstore.TenantID, uint64, uint64) {}); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := restoreInto(t, dir, file, ids, newest, false); !errors.Is(err, eventstore.ErrConflict) {

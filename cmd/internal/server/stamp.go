@@ -147,6 +147,23 @@ func (d *dataDir) unstamp(asItIs bool) error {
 	return nil
 }
 
+// differences compares the directory with its stamp, if there is one, and leaves both as they are.
+func (d *dataDir) differences() ([]string, error) {
+	b, err := os.ReadFile(d.in(stampFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return []string{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", d.in(stampFile), err)
+	}
+	was, err := parseStamp(b)
+	if err != nil {
+		return []string{stampFile + ": " + err.Error()}, nil
+	}
+	_, wrong, err := d.compare(was)
+	return append([]string{}, wrong...), err
+}
+
 // compare says in what the directory differs from a stamp. A directory that is not there at all is left to its room, which says what to do.
 func (d *dataDir) compare(was map[string]seen) (now map[string]seen, wrong []string, err error) {
 	if now, err = d.look(); err != nil {

@@ -56,21 +56,21 @@ type stopped struct {
 	streams *streams.Streams // nil with an external NATS
 }
 
-// openStopped locks the data directory and opens its vault. What opening puts in order is put in order in memory.
-func openStopped(ctx context.Context, c Config) (*stopped, error) {
+// openStopped locks the data directory and opens its vault; with inspect set, as much of it as opens. What opening puts in order is put in order in memory.
+func openStopped(ctx context.Context, c Config, inspect bool) (*stopped, error) {
 	c = c.withDefaults()
 	data, err := findData(c.Data)
 	if err != nil {
 		return nil, err
 	}
 	s := &stopped{c: c, data: data, files: shadow.New()}
-	if err := s.openVault(ctx); err != nil {
+	if err := s.openVault(ctx, inspect); err != nil {
 		return nil, errors.Join(err, data.Close())
 	}
 	return s, nil
 }
 
-func (s *stopped) openVault(ctx context.Context) (err error) {
+func (s *stopped) openVault(ctx context.Context, inspect bool) (err error) {
 	dirs := s.c.RootDirs()
 	for i := range dirs {
 		if dirs[i], err = filepath.Abs(dirs[i]); err != nil {
@@ -78,7 +78,7 @@ func (s *stopped) openVault(ctx context.Context) (err error) {
 		}
 	}
 	s.vault, err = keyvault.Open(ctx, keyvault.Config{Dir: s.data.in("vault"), Roots: dirs[0], RootCopies: dirs[1:], KEK: s.c.KEK, KEKFile: s.data.in("kek"),
-		KMS: kms.Clients(), Now: s.c.Now, FS: s.files})
+		KMS: kms.Clients(), Now: s.c.Now, FS: s.files, Inspect: inspect})
 	if err != nil {
 		return explain(fmt.Errorf("opening the vault: %w", err))
 	}
