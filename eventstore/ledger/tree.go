@@ -149,3 +149,27 @@ func build(records iter.Seq2[eventstore.Record, error]) (*tree, error) {
 	}
 	return t, nil
 }
+
+// Tree is the Merkle tree of a ledger that was read from anywhere. It is not safe for concurrent use.
+type Tree struct{ t *tree }
+
+// Collect reads a whole ledger, from record 1. Errors as [Verify].
+func Collect(records iter.Seq2[eventstore.Record, error]) (*Tree, error) {
+	t, err := build(records)
+	return &Tree{t}, err
+}
+
+// Holds checks that the ledger begins with the one that a head was made of. ErrDamaged says how it does not.
+func (t *Tree) Holds(head Head) error {
+	if t.t.size < head.Size {
+		return fmt.Errorf("%w: the ledger has %d entries and had %d", eventstore.ErrDamaged, t.t.size, head.Size)
+	}
+	then, err := t.t.at(head.Size)
+	if err == nil && then.Root != head.Root {
+		err = fmt.Errorf("%w: the first %d entries of the ledger are not those that the head was made of", eventstore.ErrDamaged, head.Size)
+	}
+	return err
+}
+
+// Head names what was collected.
+func (t *Tree) Head() Head { return must(t.t.at(t.t.size)) }

@@ -29,6 +29,7 @@ type Config struct {
 	Rights   Rights
 	Stats    Stats
 	Ledger   Ledger
+	Signer   Signer
 	Settings Settings
 	Tenants  Tenants
 	// Tree says how large a tenant's key tree is.
@@ -114,6 +115,7 @@ type Rights interface {
 	ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) error
 	Erasures(ctx context.Context, tenant eventstore.TenantID) ([]rights.Erasure, error)
 	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)
+	Set(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, c rights.Change, reason eventstore.Reason) (rights.Standing, error)
 	Erasure(ctx context.Context, tenant eventstore.TenantID, id string) (rights.Erasure, error)
 	Expire(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, before eventstore.KeyMonth) (rights.Expiry, error)
 	Expiry(ctx context.Context, tenant eventstore.TenantID) (rights.Expiry, error)
@@ -130,6 +132,8 @@ type Stats interface {
 type Ledger interface {
 	eventstore.Ledger
 	Entries(ctx context.Context, tenant eventstore.TenantID, from uint64) iter.Seq2[ledger.Numbered, error]
+	At(tenant eventstore.TenantID, size uint64) (ledger.Head, error)
+	ProveInclusion(tenant eventstore.TenantID, n, size uint64) (ledger.Proof, ledger.Head, error)
 }
 
 // Tenants is what the running server does with tenants.

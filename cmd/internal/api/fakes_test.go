@@ -14,6 +14,7 @@ import (
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/keystest"
 	"github.com/oubli-store/oubli/eventstore/ledger"
+	"github.com/oubli-store/oubli/eventstore/logtest"
 	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/projections"
 )
@@ -216,6 +217,11 @@ func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ ri
 	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{})
 }
 
+func (f *fakeRights) Set(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, c rights.Change, reason eventstore.Reason) (rights.Standing, error) {
+	return rights.New(rights.Config{Keys: f.vault, Meta: f.vault, Log: logtest.New(), Ledger: &fakeLedger{},
+		Store: eventstore.New(eventstore.Config{Keys: f.vault, Log: logtest.New()})}).Set(ctx, tenant, actor, person, c, reason)
+}
+
 func (f *fakeRights) Erasures(context.Context, eventstore.TenantID) ([]rights.Erasure, error) {
 	return nil, f.err
 }
@@ -243,6 +249,17 @@ func (f *fakeLedger) Record(_ context.Context, _ eventstore.TenantID, e eventsto
 	n := uint64(len(f.entries) + 1)
 	f.entries = append(f.entries, ledger.Numbered{Number: n, Entry: e})
 	return n, nil
+}
+
+func (f *fakeLedger) At(eventstore.TenantID, uint64) (ledger.Head, error) {
+	return ledger.Head{Size: uint64(len(f.entries))}, nil
+}
+
+func (f *fakeLedger) ProveInclusion(_ eventstore.TenantID, n, _ uint64) (ledger.Proof, ledger.Head, error) {
+	if n > uint64(len(f.entries)) {
+		return nil, ledger.Head{}, eventstore.ErrNotFound
+	}
+	return ledger.Proof{{byte(n)}}, ledger.Head{Size: uint64(len(f.entries))}, nil
 }
 
 func (f *fakeLedger) Entries(_ context.Context, _ eventstore.TenantID, from uint64) iter.Seq2[ledger.Numbered, error] {

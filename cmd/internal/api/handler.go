@@ -69,6 +69,8 @@ func New(c Config) *API {
 	a.registerPersons()
 	a.registerStats()
 	a.registerLedger()
+	a.registerCheckpoint()
+	a.registerStates()
 	a.registerManagement()
 	a.registerBackup()
 	a.registerHealth()
@@ -120,7 +122,10 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if r.Header.Get("Content-Encoding") != "" {
 		return errMediaType
 	}
-	if c.route.Body == SmallJSON && mediaType(r) != "application/json" {
+	if c.route.Body == OptionalJSON && r.ContentLength == 0 {
+		return nil
+	}
+	if (c.route.Body == SmallJSON || c.route.Body == OptionalJSON) && mediaType(r) != "application/json" {
 		return errMediaType
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/keystest"
+	"github.com/oubli-store/oubli/eventstore/ledger"
 	"github.com/oubli-store/oubli/keyvault"
 )
 
@@ -85,7 +86,7 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 	h.store = &fakeStore{vault: h.vault, now: h.clock.now, events: map[eventstore.PersonID][]eventstore.Recorded{}, keys: map[string]int{}}
 	h.rights, h.ledger, h.stats = &fakeRights{vault: h.vault, store: h.store}, &fakeLedger{}, &fakeStats{}
 	tokens := access.New(h.vault, h.clock.now)
-	c := Config{Store: h.store, Door: fakeDoor{}, Keys: h.vault, Tokens: tokens, Rights: h.rights, Stats: h.stats, Ledger: h.ledger,
+	c := Config{Store: h.store, Door: fakeDoor{}, Keys: h.vault, Tokens: tokens, Rights: h.rights, Stats: h.stats, Ledger: h.ledger, Signer: ledger.NewSigner(h.vault.Vault(), h.vault, nil),
 		Settings: settings.NewTenants(h.vault), Tree: func(eventstore.TenantID) (keyvault.TenantStatus, error) {
 			return keyvault.TenantStatus{Persons: 1}, nil
 		}, Tenants: fakeTenants{h.vault}, Ready: func(context.Context) []Reason { return nil },

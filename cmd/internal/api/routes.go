@@ -39,6 +39,8 @@ const (
 	NoBody BodyKind = iota
 	// SmallJSON: one JSON document of at most [eventstore.MaxEvent] bytes.
 	SmallJSON
+	// OptionalJSON: the same, or nothing at all.
+	OptionalJSON
 	// Stream: the route checks type and size itself.
 	Stream
 )
@@ -65,6 +67,12 @@ var Routes = []Route{
 	{Method: "GET", Path: "/v1/persons/{person}/events", Roles: roles(support, dpo)},
 	{Method: "GET", Path: "/v1/persons/{person}/export", Roles: roles(support, dpo)},
 	{Method: "POST", Path: "/v1/persons/{person}/erase", Roles: roles(support, dpo), Body: SmallJSON},
+	{Method: "POST", Path: "/v1/persons/{person}/restrict", Roles: roles(support, dpo), Body: OptionalJSON},
+	{Method: "POST", Path: "/v1/persons/{person}/unrestrict", Roles: roles(support, dpo), Body: OptionalJSON},
+	{Method: "POST", Path: "/v1/persons/{person}/object", Roles: roles(support, dpo), Body: OptionalJSON},
+	{Method: "POST", Path: "/v1/persons/{person}/unobject", Roles: roles(support, dpo), Body: OptionalJSON},
+	{Method: "POST", Path: "/v1/persons/{person}/hold", Roles: roles(support, dpo), Body: OptionalJSON},
+	{Method: "POST", Path: "/v1/persons/{person}/unhold", Roles: roles(support, dpo), Body: OptionalJSON},
 	{Method: "GET", Path: "/v1/erasures", Roles: roles(support, dpo)},
 	{Method: "GET", Path: "/v1/erasures/{id}", Roles: roles(support, dpo)},
 
@@ -72,6 +80,8 @@ var Routes = []Route{
 	{Method: "GET", Path: "/v1/stats/{projection}", Roles: roles(analyst)},
 
 	{Method: "GET", Path: "/v1/ledger", Roles: roles(dpo)},
+	{Method: "GET", Path: "/v1/ledger/checkpoint", Roles: roles(dpo)},
+	{Method: "GET", Path: "/v1/ledger/proof/{n}", Roles: roles(dpo)},
 
 	{Method: "GET", Path: "/v1/settings", Roles: roles(admin)},
 	{Method: "PUT", Path: "/v1/settings", Roles: roles(admin), Body: SmallJSON},

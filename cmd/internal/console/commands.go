@@ -26,6 +26,12 @@ type commands struct {
 		Transcript transcriptCmd `cmd:"" help:"${cmd_person_transcript}"`
 		Export     exportCmd     `cmd:"" help:"${cmd_person_export}"`
 		Erase      eraseCmd      `cmd:"" help:"${cmd_person_erase}"`
+		Restrict   restrictCmd   `cmd:"" help:"${cmd_person_restrict}"`
+		Unrestrict unrestrictCmd `cmd:"" help:"${cmd_person_unrestrict}"`
+		Object     objectCmd     `cmd:"" help:"${cmd_person_object}"`
+		Unobject   unobjectCmd   `cmd:"" help:"${cmd_person_unobject}"`
+		Hold       holdCmd       `cmd:"" help:"${cmd_person_hold}"`
+		Unhold     unholdCmd     `cmd:"" help:"${cmd_person_unhold}"`
 	} `cmd:"" help:"${cmd_person}"`
 	Erasure struct {
 		List erasureListCmd `cmd:"" help:"${cmd_erasure_list}"`
@@ -48,7 +54,9 @@ type commands struct {
 		Revoke tokenRevokeCmd `cmd:"" help:"${cmd_token_revoke}"`
 	} `cmd:"" name:"token" help:"${cmd_token}"`
 	Ledger struct {
-		List ledgerListCmd `cmd:"" help:"${cmd_ledger_list}"`
+		List       ledgerListCmd       `cmd:"" help:"${cmd_ledger_list}"`
+		Verify     ledgerVerifyCmd     `cmd:"" help:"${cmd_ledger_verify}"`
+		Checkpoint ledgerCheckpointCmd `cmd:"" help:"${cmd_ledger_checkpoint}"`
 	} `cmd:"" help:"${cmd_ledger}"`
 	Vault struct {
 		Status    vaultStatusCmd    `cmd:"" help:"${cmd_vault_status}"`

@@ -37,7 +37,11 @@ func (c showCmd) Run(e *env) error {
 	for i, id := range p.Ambiguous {
 		t.add(first(i, e.say("ambiguous")), id.Namespace+":"+id.ID)
 	}
-	t.add(e.say("state"), e.code("state_", p.State))
+	if p.Restricted || p.Objected || p.Hold {
+		e.standing(&t, p.Restricted, p.Objected, p.Hold)
+	} else {
+		t.add(e.say("state"), e.code("state_", p.State))
+	}
 	t.add(e.say("known"), when(p.Created))
 	t.add(e.say("events"), fmt.Sprint(p.Events))
 	for i, purpose := range slices.Sorted(maps.Keys(p.Consents)) {

@@ -124,6 +124,52 @@ var helpOfPerson = map[string]phrase{
 	"flag_yes":     {"Do not ask.", "Ne pas demander confirmation."},
 	"flag_dry_run": {"Only show what would go.", "Montrer seulement ce qui disparaîtrait."},
 
+	"cmd_person_restrict": {
+		"\"Do not use my data while we sort this out\": withhold the events, store no more, leave the person out of the figures.",
+		"« N'utilisez pas mes données tant que ce n'est pas réglé » : les événements ne sont plus montrés, plus rien n'est enregistré, la personne sort des statistiques."},
+	"more_person_restrict": {
+		"Nothing is erased. Bots are refused, transcripts are withheld; the data protection officer can still make the person's copy.",
+		"Rien n'est effacé. Les bots sont refusés, les transcriptions retenues ; le délégué à la protection des données peut encore faire la copie de la personne."},
+	"example_person_restrict": {
+		"oubli person restrict --identity email:alice@example.com",
+		"oubli person restrict --identity email:alice@example.com"},
+	"cmd_person_unrestrict": {
+		"End a restriction.",
+		"Mettre fin à une limitation."},
+	"more_person_unrestrict": {
+		"What was refused meanwhile was not stored and does not come back; the figures count the person again from now on.",
+		"Ce qui a été refusé entre-temps n'a pas été enregistré et ne revient pas ; la personne compte de nouveau dans les statistiques à partir de maintenant."},
+	"example_person_unrestrict": {
+		"oubli person unrestrict --identity email:alice@example.com",
+		"oubli person unrestrict --identity email:alice@example.com"},
+	"cmd_person_object": {
+		"\"Leave me out of your statistics\": the figures no longer count the person; everything else goes on.",
+		"« Pas de statistiques sur moi » : la personne ne compte plus dans les chiffres ; le reste continue."},
+	"example_person_object": {
+		"oubli person object --identity email:alice@example.com",
+		"oubli person object --identity email:alice@example.com"},
+	"cmd_person_unobject": {
+		"End an objection.",
+		"Mettre fin à une opposition."},
+	"example_person_unobject": {
+		"oubli person unobject --identity email:alice@example.com",
+		"oubli person unobject --identity email:alice@example.com"},
+	"cmd_person_hold": {
+		"A court or a lawyer needs the data kept: nothing of the person can be erased or expire until the hold ends.",
+		"Un tribunal ou un avocat exige la conservation : rien de la personne ne peut être effacé ni expirer jusqu'à la fin de cette obligation."},
+	"example_person_hold": {
+		"oubli person hold --identity email:alice@example.com --reason court-order",
+		"oubli person hold --identity email:alice@example.com --reason court-order"},
+	"cmd_person_unhold": {
+		"End a legal hold: erasure and retention go their way again.",
+		"Mettre fin à une obligation de conservation : effacement et durée de conservation reprennent leur cours."},
+	"example_person_unhold": {
+		"oubli person unhold --identity email:alice@example.com",
+		"oubli person unhold --identity email:alice@example.com"},
+	"flag_state_reason": {
+		"Why, for the ledger: person-request, court-order or other.",
+		"Pourquoi, pour le registre : person-request (demande de la personne), court-order (décision de justice) ou other (autre)."},
+
 	"cmd_erasure": {
 		"See how far erasures have come.",
 		"Voir où en sont les effacements."},

@@ -40,7 +40,7 @@ var answers = map[string]phrase{
 
 	"state_active":     {"active", "active"},
 	"state_restricted": {"restricted", "limitation du traitement"},
-	"state_hold":       {"on legal hold", "conservation légale"},
+	"state_on-hold":    {"on legal hold", "conservation légale"},
 	"state_objected":   {"objected to statistics", "opposée aux statistiques"},
 
 	"conversation": {"Conversation", "Conversation"},

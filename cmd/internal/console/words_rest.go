@@ -27,9 +27,13 @@ var helpOfRest = map[string]phrase{
 	"cmd_token_rotate": {"Give an access token a new secret; the old one ends at once.", ""},
 	"cmd_token_revoke": {"End an access token at once.", ""},
 
-	"cmd_ledger":      {"The record of every privileged act.", "Le registre de chaque acte privilégié."},
-	"cmd_ledger_list": {"The entries of the ledger, the oldest first.", ""},
-	"cmd_backup":      {"Make a backup of the whole instance: events, vault and ledger.", ""},
+	"cmd_ledger":        {"The record of every privileged act.", "Le registre de chaque acte privilégié."},
+	"cmd_ledger_list":   {"The entries of the ledger, the oldest first.", ""},
+	"cmd_ledger_verify": {"Read the whole ledger and hold it to its signed checkpoint, and to an older one.", ""},
+	"more_ledger_verify": {"A ledger that was cut or rewritten does not begin with the one of an older checkpoint: exit code 6 says so. " +
+		"Keep checkpoints where nobody who runs the server can change them.", ""},
+	"cmd_ledger_checkpoint": {"The ledger's size and root hash, signed.", ""},
+	"cmd_backup":            {"Make a backup of the whole instance: events, vault and ledger.", ""},
 	"more_backup": {"The server goes on meanwhile. One age file is written, which only the holders of the recipients' identities can open; the root register and the " +
 		"key-encryption key are not in it. The ledger of every tenant records it. docs/backup.md says how to restore, and what cannot be.", ""},
 	"cmd_restore": {"Make a data directory of a backup, in an empty place.", ""},
@@ -76,6 +80,8 @@ var helpOfRest = map[string]phrase{
 	"example_token_revoke":       {"oubli token revoke 7Q2M4K", ""},
 	"example_ledger":             {"oubli ledger list", ""},
 	"example_ledger_list":        {"oubli ledger list", ""},
+	"example_ledger_verify":      {"oubli ledger verify --checkpoint january.checkpoint", ""},
+	"example_ledger_checkpoint":  {"oubli ledger checkpoint > january.checkpoint", ""},
 	"example_restore":            {"oubli restore --data /var/lib/oubli --identity quarter.key --ledger-from /mnt/old/oubli oubli.age", ""},
 	"example_backup":             {"oubli backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudtwf2mqs0jd3r --output oubli.age", ""},
 	"example_vault":              {"oubli vault status", ""},
