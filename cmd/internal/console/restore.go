@@ -17,6 +17,7 @@ type restoreCmd struct {
 	stoppedFlags
 	Backup           string `arg:"" placeholder:"BACKUP" help:"The backup; - is standard input."`
 	Identity         string `required:"" placeholder:"FILE" help:"The identity that opens it: what age-keygen wrote, or an SSH key."`
+	Checkpoint       string `env:"OUBLI_CHECKPOINT" placeholder:"FILE|URL" help:"The checkpoint that the server kept outside, with its ledger: it says what happened after the backup."`
 	LedgerFrom       string `name:"ledger-from" placeholder:"DIR" help:"A data directory that survived, with its nats/ and log/: its ledger says what happened after the backup."`
 	AcceptLostLedger bool   `name:"accept-lost-ledger" help:"Go on although nobody knows what happened after the backup."`
 }
@@ -73,15 +74,28 @@ func (c restoreCmd) identities() (backup.Identities, error) {
 
 // newest says where the newest ledgers are.
 func (c restoreCmd) newest(conf server.Config) func(context.Context, eventstore.VaultID) (server.Ledgers, func(), error) {
-	if c.LedgerFrom == "" {
+	if c.LedgerFrom == "" && c.Checkpoint == "" {
 		return nil
 	}
 	return func(ctx context.Context, vault eventstore.VaultID) (server.Ledgers, func(), error) {
-		s, err := server.OpenSurviving(ctx, conf, c.LedgerFrom, vault)
+		var survived *server.Surviving
+		end := func() {}
+		if c.LedgerFrom != "" {
+			var err error
+			if survived, err = server.OpenSurviving(ctx, conf, c.LedgerFrom, vault); err != nil {
+				return nil, nil, err
+			}
+			end = survived.Close
+		}
+		if c.Checkpoint == "" {
+			return survived, end, nil
+		}
+		outside, err := server.OpenOutside(ctx, c.Checkpoint, vault, survived)
 		if err != nil {
+			end()
 			return nil, nil, err
 		}
-		return s, s.Close, nil
+		return outside, end, nil
 	}
 }
 

@@ -121,6 +121,7 @@ func (r *restore) gate(ctx context.Context) error {
 		return err
 	}
 	for _, id := range r.live() {
+		erased[id] = erased[id] || r.newer != nil && r.newer.Erased(id)
 		if r.newer != nil && r.gone(id) && !erased[id] && !r.order.AcceptLost {
 			return fmt.Errorf("tenant %s: %w", id, ErrOldLedger)
 		}
@@ -136,7 +137,10 @@ func (r *restore) gate(ctx context.Context) error {
 		}
 	}
 	r.out.Tenants = slices.DeleteFunc(r.out.Tenants, func(t RestoredTenant) bool { return slices.Contains(r.out.ErasedTenants, t.Tenant) })
-	return r.newAdmin(ctx)
+	if err := r.newAdmin(ctx); err != nil || r.newer == nil {
+		return err
+	}
+	return r.newer.Adopt(ctx, r.vault)
 }
 
 // openRestored opens a tenant's streams and ledger, and makes the entry of the restore.

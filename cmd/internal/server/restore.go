@@ -37,6 +37,10 @@ type Ledgers interface {
 	Tenants() []eventstore.TenantID
 	// Records yields a tenant's records, from number 1.
 	Records(ctx context.Context, tenant eventstore.TenantID) iter.Seq2[eventstore.Record, error]
+	// Erased says that a tenant is known to be erased.
+	Erased(tenant eventstore.TenantID) bool
+	// Adopt lets the restored vault be served beside them, once everything that they say is applied again.
+	Adopt(ctx context.Context, meta eventstore.Meta) error
 }
 
 // Restored is what a restore did.

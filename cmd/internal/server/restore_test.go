@@ -38,6 +38,10 @@ func (k kept) Records(_ context.Context, id eventstore.TenantID) iter.Seq2[event
 	}
 }
 
+func (k kept) Erased(eventstore.TenantID) bool { return false }
+
+func (k kept) Adopt(context.Context, eventstore.Meta) error { return nil }
+
 // keep copies the ledgers of a running server.
 func (w *world) keep() kept {
 	w.Helper()

@@ -73,6 +73,12 @@ func (s *Surviving) Records(ctx context.Context, id eventstore.TenantID) iter.Se
 	return s.streams.ReadRecords(ctx, id, eventstore.RecordsLedger, 1)
 }
 
+// Erased implements [Ledgers]: such a directory has nothing of an erased tenant.
+func (s *Surviving) Erased(eventstore.TenantID) bool { return false }
+
+// Adopt implements [Ledgers].
+func (s *Surviving) Adopt(context.Context, eventstore.Meta) error { return nil }
+
 // Close ends it.
 func (s *Surviving) Close() {
 	if s.streams != nil {
