@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,7 +30,7 @@ type growing struct {
 	// entered is how many persons came in so far; those below gone were erased.
 	entered, gone int
 	heap          uint64
-	shred         figure
+	shred         []figure // the size before's
 }
 
 // benchVault grows one vault through the sizes and measures it at each.
@@ -87,17 +88,22 @@ func (g *growing) contacts(ctx context.Context, size int) error {
 			return err
 		}
 	}
-	var ratio float64
-	rate, err := median(g.o.rounds, func(int) (float64, error) { return g.enter(ctx, round) })
+	var ratios []float64
+	rate, err := median(g.o.rounds, func(int) (float64, error) {
+		rate, err := g.enter(ctx, round)
+		if err != nil {
+			return 0, err
+		}
+		synced, err := g.peer.write(round)
+		ratios = append(ratios, rate/synced)
+		return rate, err
+	})
 	if err != nil {
 		return err
 	}
-	synced, err := median(g.o.rounds, func(int) (float64, error) { return g.peer.write(round) })
-	if err != nil {
-		return err
-	}
-	ratio = rate / synced
-	g.r.add(figure{Name: fmt.Sprintf("vault/%d/first-contact/64", size), Value: rate, Unit: "persons/s", Peer: "pebble-synced", Ratio: ratio, Target: "≥ 0.5 ×"})
+	slices.Sort(ratios)
+	g.r.add(figure{Name: fmt.Sprintf("vault/%d/first-contact/64", size), Value: rate, Unit: "persons/s",
+		Peer: "pebble-synced", Ratio: ratios[len(ratios)/2], Target: "≥ 0.5 ×"})
 	return nil
 }
 

@@ -97,7 +97,8 @@
 //
 // A change of who is linked with whom, or of a linked set's state, is one batch with the person events that it owes to the stream.
 //
-// A first contact is applied under its locks and synced behind them. Until it is synced nobody is given a gate of that person.
+// A first contact writes the person with the data key of the month of its event. It is applied under its locks and synced behind them. Until it is
+// synced nobody is given a gate of that person.
 //
 // # Snapshot and restore
 //

@@ -63,12 +63,9 @@ func (s *Slot) Put(b Batch, id PersonID) (full bool, err error) {
 
 // Note must follow the commit of what was put, before its owner lets go of what keeps others from the handle.
 func (s *Slot) Note() error {
-	before := s.place.census
 	if _, err := s.find(); err != nil {
 		return err
 	}
-	if s.place.census != before {
-		s.place.census.ensure(s.bucket.name(s.handle))
-	}
+	s.place.census.ensure(s.bucket.name(s.handle))
 	return nil
 }

@@ -142,6 +142,7 @@ func Create(c Config, b Batch, rootKey, extra secret.Bytes) (*Tree, error) {
 		if r.tries[i], err = t.fresh(kindBucket, 1); err != nil {
 			return nil, err
 		}
+		r.census[i].take(nil)
 	}
 	if err := t.putRoot(b, r, rootKey); err != nil {
 		return nil, err
