@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/rights"
 )
 
 // decodeInto reads a good answer.
@@ -119,6 +121,31 @@ func (h *harness) request(method, path, token, body string) *http.Request {
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", jsonType)
 	return r
+}
+
+// TestEraseRefuseFor: how long handles are refused is read as days, shown in the preview, and passed on; anything else is refused before it does anything.
+func TestEraseRefuseFor(t *testing.T) {
+	h := newHarness(t)
+	path := "/v1/persons/" + h.person("alice@example.com").String() + "/erase"
+	erase := func(body string) response {
+		return h.do(request{method: "POST", path: path, token: h.tokens["default/support"], body: body})
+	}
+	for _, bad := range []string{"1000d", "0d", "733d", "30", "-1d", "1h"} {
+		h.problem(erase(`{"reason":"person-request","refuse_for":"`+bad+`"}`), eventstore.KindInvalid, 400)
+	}
+	in := func(until time.Time, days int) bool {
+		return until.Sub(h.api.now().AddDate(0, 0, days)).Abs() < 24*time.Hour
+	}
+	var preview struct{ Preview rights.Preview }
+	h.decodeInto(erase(`{"dry_run":true,"refuse_for":"30d"}`), 200, &preview)
+	if !in(preview.Preview.RefusedUntil, 30) {
+		t.Errorf("the preview says %v", preview.Preview.RefusedUntil)
+	}
+	var done rights.Erasure
+	h.decodeInto(erase(`{"reason":"person-request","refuse_for":"365d"}`), 200, &done)
+	if !in(done.RefusedUntil, 365) {
+		t.Errorf("the erasure says %v", done.RefusedUntil)
+	}
 }
 
 // TestErase: a preview changes nothing; an erasure answers, and afterwards everything is gone for good.

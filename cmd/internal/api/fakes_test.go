@@ -214,7 +214,7 @@ func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ ri
 	if _, err := f.vault.Fence(ctx, tenant, []eventstore.PersonID{person}); err != nil {
 		return rights.Erasure{}, err
 	}
-	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{})
+	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason, RefusedUntil: rights.RefusedUntil(f.vault.Now(), r.RefuseFor)}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{})
 }
 
 func (f *fakeRights) Set(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, c rights.Change, reason eventstore.Reason) (rights.Standing, error) {

@@ -150,3 +150,24 @@ func TestErasePart(t *testing.T) {
 		}
 	}
 }
+
+// TestEraseRefuseFor: a longer refusal is asked for, shown before it is done, and shown afterwards with what it costs.
+func TestEraseRefuseFor(t *testing.T) {
+	f := newFake(t)
+	f.routes["POST /v1/persons/"+alice+"/erase"] = func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(f.bodies[len(f.bodies)-1], `"dry_run":true`) {
+			io.WriteString(w, `{"preview":{"person":"`+alice+`","persons":["`+alice+`"],"events":3,"channels":["web"],"handles":["email:a…@e…"],"holds":0,"refused_until":"2027-11-22T10:00:00Z"}}`)
+			return
+		}
+		io.WriteString(w, `{"erasure":"01KERASURE","person":"`+alice+`","persons":["`+alice+`"],"reason":"person-request","stages":{"requested":"2026-11-22T10:00:00Z"},"refused_until":"2027-11-22T10:00:00Z"}`)
+	}
+	code, out, err := run(t, "", "person", "erase", "--person", alice, "--reason", "person-request", "--refuse-for", "365d", "--yes")
+	if code != Done {
+		t.Errorf("exit code %d", code)
+	}
+	for _, b := range f.bodies {
+		want(t, "every request", b, `"refuse_for":"365d"`)
+	}
+	want(t, "the preview", err, "handles refused until", "2027-11-22 10:00:00; meanwhile a guessed handle can be tested")
+	want(t, "the answer", out, "handles refused until", "2027-11-22 10:00:00")
+}
