@@ -26,8 +26,10 @@
 //	0x10 ‖ T ‖ 'E'           a run of retention: hash of the next leaf(8) ‖ data keys destroyed so far(8). There while it is under way and has changed something
 //	0x10 ‖ T ‖ 'H' ‖ hash(16)            person(16), sealed under the meta key: was on hold when retention came by. A keyed hash of the person
 //
-// A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A tenant's
-// own keys stand in its root node:
+// A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A control
+// message is sealed like a row with the key 0x10 ‖ T ‖ 0x00 ‖ its own associated data. The key of a meta row is made with HMAC-SHA-256 under the meta hash key: table is
+// the first 8 bytes of that of "oubli/meta-table/1" ‖ 0x00 ‖ table, key the first 16 of that of "oubli/meta-key/1" ‖ 0x00 ‖ length of the table(8) ‖ table ‖ key. An event is
+// nonce(12) ‖ ciphertext ‖ tag(16) under the data key of its month, with the associated data that the caller gives. A tenant's own keys stand in its root node:
 //
 //	version(1) ‖ no new keys before month(2) ‖ expired before month(2) ‖ control(32) ‖ meta(32) ‖ meta hash(32) ‖ outbox(32) ‖ for each term of refusals: term(8) ‖ key(32)
 //
@@ -45,7 +47,8 @@
 // A handle of a page is namespace ‖ ':' ‖ id. Everything is sealed with Tink's AES-256-GCM. A mark is the first 16 bytes of HMAC-SHA-256 under the person's
 // secret of "oubli/mark/1" ‖ 0x00 ‖ label ‖ 0x00 ‖ for each part: length(8) ‖ part. A period mark is that of "oubli/period/1" ‖ 0x00 ‖ kind(1) ‖ first day(4) under the set secret.
 //
-// testdata/v1 holds a vault of this format and its answers.
+// testdata/v1 holds a vault of this format and its answers; TestFormat reads it by this document alone. It is made anew by
+// OUBLI_WRITE_GOLDEN=1 go test ./keyvault -run TestGolden.
 //
 // # An erasure
 //
