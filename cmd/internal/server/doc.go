@@ -22,6 +22,12 @@
 // A directory is new until that line stands in it, which is when the vault, the default tenant and the admin token are there; only in a new
 // directory is a vault made. So a vault that was lost is damage, and not a reason to begin anew.
 //
+// # Backup and restore
+//
+// [Server.Backup] and the schedule write files of package backup while everything goes on. [Restore] makes a directory of one: while it works, oubli-data says
+// so and nothing opens the directory ([ErrUnfinished]); streams, vault and log/ are made anew; the ledger goes on with the newest there is; then what it
+// says happened since the backup is applied again; last, in one rename, oubli-data says that the directory is whole.
+//
 // # Tenants
 //
 // A tenant is made in this order: key tree, streams, ledger; then a row in its own sealed settings says that it is whole. One without the row was interrupted
