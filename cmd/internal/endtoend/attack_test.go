@@ -31,6 +31,10 @@ func copyOf(t *testing.T, dir string) string {
 	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
+	// CopyFS keeps no permissions, and a key that others can read is refused.
+	if err := os.Chmod(filepath.Join(to, "kek"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return to
 }
 
