@@ -29,7 +29,9 @@ type proofOutput struct {
 	Number uint64   `json:"number"`
 	Record []byte   `json:"record" doc:"The entry's bytes (base64), of which the leaf's hash is made"`
 	Hashes []string `json:"hashes" doc:"The inclusion proof of RFC 6962, in hexadecimal"`
-	checkpointOutput
+	// Beside them what a checkpoint is: what is embedded is not described.
+	Checkpoint string `json:"checkpoint" doc:"A signed note: origin, size, root hash (base64)"`
+	Key        string `json:"key" doc:"The public key of the note, as golang.org/x/mod/sumdb/note has it"`
 }
 
 type proofInput struct {
@@ -89,8 +91,10 @@ func (a *API) proof(ctx context.Context, c *call, in *proofInput) (*reply[proofO
 		}
 		break
 	}
-	if out.checkpointOutput, err = a.sign(ctx, c.tenant, head); err != nil {
+	signed, err := a.sign(ctx, c.tenant, head)
+	if err != nil {
 		return nil, err
 	}
+	out.Checkpoint, out.Key = signed.Checkpoint, signed.Key
 	return ok(out), nil
 }
