@@ -234,6 +234,9 @@ type PersonRecord struct {
 	// Months are the key months in which the person spoke, ascending.
 	Months  []KeyMonth
 	Created time.Time
+	// Expired is not 0 if retention took something of the person: it took what is from before that month. A legal hold may have spared later months
+	// that have expired for others.
+	Expired KeyMonth
 }
 
 // Member is one person of a fenced linked set: what an erasure must remember to finish its work after the keys are gone.

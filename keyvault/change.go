@@ -30,7 +30,7 @@ func (v *Vault) Change(_ context.Context, tenant eventstore.TenantID, person eve
 		}
 		set = nil
 		for _, id := range all {
-			set = append(set, d.recs[id].person(id))
+			set = append(set, d.recs[id].person(id, t.own.floor))
 		}
 		return nil
 	})

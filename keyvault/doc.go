@@ -40,7 +40,7 @@
 //
 // Varints are unsigned; a string is length(varint) ‖ bytes; a list is count(varint) ‖ members.
 //
-//	version(1) ‖ flags(1: 1 restricted, 2 objected, 4 hold) ‖ created(8, unix milliseconds) ‖ first(varint) ‖ person secret(32) ‖ set secret(32) ‖
+//	version(1) ‖ flags(1: 1 restricted, 2 objected, 4 hold, 8 retention took a data key) ‖ created(8, unix milliseconds) ‖ first(varint) ‖ person secret(32) ‖ set secret(32) ‖
 //	ledger reference(16) ‖ list of month(2) key(32) ‖ list of identities (namespace, id) ‖ list of ambiguous handles ‖
 //	list of the other linked persons(16) ‖ list of consents (purpose, granted(1)) ‖ whatever a later version of this format adds
 //

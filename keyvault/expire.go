@@ -204,6 +204,9 @@ func (r *record) drop(floor eventstore.KeyMonth) (n uint64) {
 		k.key.Wipe()
 		return true
 	})
+	if n > 0 {
+		r.flags |= flagExpired
+	}
 	return n
 }
 

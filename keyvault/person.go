@@ -214,7 +214,7 @@ func (v *Vault) Linked(_ context.Context, id eventstore.TenantID, person eventst
 	}
 	var out []eventstore.PersonRecord
 	for id, r := range set {
-		out = append(out, r.person(id))
+		out = append(out, r.person(id, t.own.floor))
 		r.wipe()
 	}
 	slices.SortFunc(out, func(a, b eventstore.PersonRecord) int { return a.Person.Compare(b.Person) })

@@ -23,6 +23,10 @@ const (
 	flagRestricted = 1 << iota
 	flagObjected
 	flagHold
+	// flagExpired: retention took a data key.
+	flagExpired
+	// flagsOfState are those that [eventstore.State] knows.
+	flagsOfState = flagRestricted | flagObjected | flagHold
 )
 
 // record is what the vault knows of one person.
@@ -90,7 +94,7 @@ func (r *record) state() eventstore.State {
 }
 
 func (r *record) setState(s eventstore.State) {
-	r.flags = 0
+	r.flags &^= flagsOfState
 	if s.Restricted {
 		r.flags |= flagRestricted
 	}
@@ -133,11 +137,23 @@ func (r *record) wipe() {
 	}
 }
 
-func (r *record) person(id eventstore.PersonID) eventstore.PersonRecord {
+// person is what others may know of a record, in a tenant whose months below floor have expired.
+func (r *record) person(id eventstore.PersonID, floor eventstore.KeyMonth) eventstore.PersonRecord {
 	return eventstore.PersonRecord{
 		Person: id, Reference: r.reference, Identities: slices.Clone(r.identities), Ambiguous: slices.Clone(r.ambiguous),
-		State: r.state(), Months: r.keyMonths(), Created: time.UnixMilli(r.created).UTC(),
+		State: r.state(), Months: r.keyMonths(), Created: time.UnixMilli(r.created).UTC(), Expired: r.expired(floor),
 	}
+}
+
+// expired is the month before which retention took something, 0 if it took nothing.
+func (r *record) expired(floor eventstore.KeyMonth) eventstore.KeyMonth {
+	switch {
+	case r.flags&flagExpired == 0:
+		return 0
+	case r.reaches(floor): // on hold, or the run under way has not come by
+		return r.months[0].month
+	}
+	return floor
 }
 
 func appendString(b []byte, s string) []byte {

@@ -111,6 +111,9 @@ func (t *tenant) supersede(ctx context.Context, todo map[eventstore.PersonID]suc
 func (s succession) record(floor eventstore.KeyMonth) *record {
 	r := *s.old
 	r.own, r.set, r.reference, r.first = s.next.own, s.next.set, s.next.reference, s.First
-	r.months = slices.DeleteFunc(slices.Clone(s.next.months), func(k monthKey) bool { return k.month < floor })
+	r.months = slices.Clone(s.next.months)
+	if r.drop(floor) > 0 || s.old.reaches(floor) {
+		r.flags |= flagExpired
+	}
 	return &r
 }

@@ -32,6 +32,7 @@ func (f *Fake) Expire(ctx context.Context, tenant eventstore.TenantID, before ev
 				out.Spared = append(out.Spared, p.id)
 			default:
 				delete(p.months, m)
+				p.expired = true
 				out.Keys++
 			}
 		}

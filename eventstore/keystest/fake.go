@@ -71,6 +71,8 @@ type person struct {
 	created      time.Time
 	gates        map[*gate]bool
 	fenced, gone bool
+	// expired: retention took a data key.
+	expired bool
 	// next is the successor, asides the gates of the machine that erases a part.
 	next   *person
 	asides []*gate
@@ -247,7 +249,20 @@ func (p *person) record() eventstore.PersonRecord {
 		State:      p.copyState(),
 		Months:     p.sortedMonths(),
 		Created:    p.created,
+		Expired:    p.expiredMonth(),
 	}
+}
+
+// expiredMonth is the month before which retention took something, 0 if it took nothing.
+func (p *person) expiredMonth() eventstore.KeyMonth {
+	months := p.sortedMonths()
+	switch {
+	case !p.expired:
+		return 0
+	case len(months) > 0:
+		return min(p.tenant.expired, months[0])
+	}
+	return p.tenant.expired
 }
 
 func (p *person) copyState() eventstore.State {

@@ -84,6 +84,13 @@ func expiring(t *testing.T, s *suite) {
 		}
 	}
 	same(t, "months", s.record(t, alice).Months, months[2:])
+	if of, not := s.record(t, alice).Expired, s.record(t, bob).Expired; of != month-25 || not != 0 {
+		t.Errorf("retention took something of Alice before %v, of Bob before %v", of, not)
+	}
+	s.must(t, s.SetState(ctx, tenantA, alice, func(st eventstore.State) eventstore.State { st.Objected = true; return st }))
+	if of := s.record(t, alice).Expired; of != month-25 {
+		t.Errorf("after a change of her state retention took something of Alice before %v", of)
+	}
 	want(t, "an event of a month without a key", s.opensIn(t, alice, month-1, texts[month]), eventstore.ErrDamaged)
 
 	// No new key, and no stranger.
@@ -127,6 +134,9 @@ func expireHeld(t *testing.T, s *suite) {
 		s.must(t, s.opensIn(t, held, month-30, ofHeld))
 		s.must(t, s.opensIn(t, linked, month-30, ofLinked))
 		want(t, "somebody else's event", s.opensIn(t, other, month-30, ofOther), eventstore.ErrExpired)
+		if m := s.record(t, held).Expired; m != 0 {
+			t.Errorf("retention took something of somebody on hold, before %v", m)
+		}
 	}
 	g := s.gate(t, held)
 	_, err := g.Seal(ctx, month-30, nil, nil)
@@ -138,7 +148,21 @@ func expireHeld(t *testing.T, s *suite) {
 		t.Errorf("after the hold: %+v", e)
 	}
 	want(t, "an event after the hold", s.opensIn(t, held, month-30, ofHeld), eventstore.ErrExpired)
+	if m := s.record(t, held).Expired; m != month-24 {
+		t.Errorf("after the hold retention took something before %v", m)
+	}
 	want(t, "a linked person's event after the hold", s.opensIn(t, linked, month-30, ofLinked), eventstore.ErrExpired)
+
+	// Who has lost months already and is on hold at the next run: what is left of them begins where the earlier run ended.
+	g = s.gate(t, held)
+	_, err = g.Seal(ctx, month-20, nil, nil)
+	s.must(t, err)
+	g.Release()
+	s.must(t, s.SetState(ctx, tenantA, held, func(st eventstore.State) eventstore.State { st.Hold = true; return st }))
+	s.expire(t, month-10)
+	if m := s.record(t, held).Expired; m != month-20 {
+		t.Errorf("on hold at a later run: retention took something before %v", m)
+	}
 }
 
 // expireGate: a gate that is held all the while opens nothing of the month once Expire has returned.
@@ -202,6 +226,9 @@ func expireFenced(t *testing.T, s *suite) {
 	want(t, "sealing a copy", err, eventstore.ErrExpired)
 	s.must(t, s.Supersede(ctx, tenantA, []eventstore.Succession{{Person: p, Reference: members[0].Reference, First: 10}}))
 	same(t, "months of who was superseded", s.record(t, p).Months, []eventstore.KeyMonth{month})
+	if m := s.record(t, p).Expired; m != month-24 {
+		t.Errorf("retention took something of who was superseded before %v", m)
+	}
 	g := s.gate(t, p)
 	_, err = g.Open(ctx, month, copied[month], nil)
 	s.must(t, err)

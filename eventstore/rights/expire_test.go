@@ -1,7 +1,9 @@
 package rights
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -230,4 +232,51 @@ func (k *speaking) Fence(ctx context.Context, t eventstore.TenantID, p []eventst
 		k.speak = nil
 	}
 	return k.Keys.Fence(ctx, t, p)
+}
+
+// TestExpiryIsSaid: whoever reads a person of whom retention took something is told before which day, in every answer, also in the written copy; of others,
+// and of who is on hold, nothing of the kind is said.
+func TestExpiryIsSaid(t *testing.T) {
+	w, held := oldWorld(t)
+	s, ctx := w.aging(), t.Context()
+	fresh := w.append("email:frida@example.com", "hello")
+	says := func(p eventstore.PersonID, want string) {
+		t.Helper()
+		shown, err := s.Show(ctx, tenant, dpo, p)
+		w.must(err)
+		found, err := s.Lookup(ctx, tenant, dpo, shown.Identities)
+		w.must(err)
+		read, err := s.Transcript(ctx, tenant, dpo, p, eventstore.ReadOptions{})
+		w.must(err)
+		d, err := s.Export(ctx, tenant, dpo, p)
+		w.must(err)
+		var b bytes.Buffer
+		w.must(s.ExportTo(ctx, &b, tenant, dpo, p))
+		var written Document
+		w.must(json.Unmarshal(b.Bytes(), &written))
+		for _, got := range []string{shown.ExpiredBefore, found[0].ExpiredBefore, read.ExpiredBefore, d.ExpiredBefore, written.ExpiredBefore} {
+			if got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		if bytes.Contains(b.Bytes(), []byte("expired_before")) != (want != "") {
+			t.Errorf("the copy says it: %v", want == "")
+		}
+	}
+	for _, p := range []eventstore.PersonID{w.c, held, fresh} {
+		says(p, "")
+	}
+	w.must(s.ageTenant(ctx, tenant))
+	says(w.c, "2026-12-01")
+	says(held, "")
+	says(fresh, "")
+	// A linked set says what any of it lost.
+	w.must(w.keys.Link(ctx, tenant, w.c, fresh))
+	says(fresh, "2026-12-01")
+	w.append("email:dora@example.com", "is it settled?")
+	w.hold(held, false)
+	w.must(s.ageTenant(ctx, tenant))
+	w.later(25 * time.Hour)
+	w.must(s.ageTenant(ctx, tenant))
+	says(held, "2026-12-01")
 }

@@ -30,6 +30,8 @@ type Document struct {
 	Created    time.Time             `json:"created"`
 	Identities []eventstore.Identity `json:"identities"`
 	Consents   map[string]bool       `json:"consents"`
+	// ExpiredBefore is a day as in [Person].
+	ExpiredBefore string `json:"expired_before,omitempty"`
 	// Events are those of the whole linked set, in order.
 	Events []eventstore.Recorded `json:"events"`
 	Ending
@@ -76,6 +78,9 @@ func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.T
 	out.member(",", "created", d.Created)
 	out.member(",", "identities", d.Identities)
 	out.member(",", "consents", d.Consents)
+	if d.ExpiredBefore != "" {
+		out.member(",", "expired_before", d.ExpiredBefore)
+	}
 	out.text(`,"events":[`)
 	separator := "\n"
 	end, err := s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
@@ -116,7 +121,7 @@ func (s *Service) begin(ctx context.Context, tenant eventstore.TenantID, actor A
 	// Ambiguous handles are left out: they may be another human's.
 	return Document{
 		Format: exportFormat, Generated: s.now(), Person: p.Person, Persons: p.Persons, State: p.State, Created: p.Created,
-		Identities: p.Identities, Consents: p.Consents, Events: []eventstore.Recorded{},
+		Identities: p.Identities, Consents: p.Consents, ExpiredBefore: p.ExpiredBefore, Events: []eventstore.Recorded{},
 	}, nil
 }
 

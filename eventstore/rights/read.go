@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -135,7 +136,7 @@ func (s *Service) describe(ctx context.Context, tenant eventstore.TenantID, pers
 func summary(person eventstore.PersonID, set []eventstore.PersonRecord) Person {
 	p := Person{Person: person, Persons: persons(set), Identities: []eventstore.Identity{}, State: state(set)}
 	p.Restricted, p.Hold = restricted(set), holds(set) > 0
-	p.Objected = objected(set)
+	p.Objected, p.ExpiredBefore = objected(set), expiredBefore(set)
 	for _, r := range set {
 		p.Identities = append(p.Identities, r.Identities...)
 		p.Ambiguous = append(p.Ambiguous, r.Ambiguous...)
@@ -169,6 +170,18 @@ func state(set []eventstore.PersonRecord) string {
 		return StateObjected
 	}
 	return StateActive
+}
+
+// expiredBefore is the day before which retention took something of a set; the latest where members differ.
+func expiredBefore(set []eventstore.PersonRecord) string {
+	var m eventstore.KeyMonth
+	for _, r := range set {
+		m = max(m, r.Expired)
+	}
+	if m == 0 {
+		return ""
+	}
+	return m.Start().Format(time.DateOnly)
 }
 
 func (s *Service) count(ctx context.Context, tenant eventstore.TenantID, set []eventstore.PersonRecord) (n uint64, err error) {
@@ -233,26 +246,27 @@ func (s *Service) Preview(ctx context.Context, tenant eventstore.TenantID, actor
 	return p, err
 }
 
-// Transcript yields a person's events. Every iteration is a request of its own: it begins with its ledger entry. ErrWithheld while a
-// member of the set is restricted; other errors as [eventstore.Store.Read].
-func (s *Service) Transcript(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {
-	return func(yield func(eventstore.Recorded, error) bool) {
-		_, err := s.enterSet(ctx, tenant, actor, eventstore.ActTranscriptRead, person, func(set []eventstore.PersonRecord) error {
-			if restricted(set) {
-				return eventstore.ErrWithheld
-			}
-			return nil
-		})
-		if err != nil {
-			yield(eventstore.Recorded{}, err)
-			return
+// Transcript is what may be read of a person.
+type Transcript struct {
+	// ExpiredBefore is a day as in [Person].
+	ExpiredBefore string
+	// Events yields the events that are left; what has expired is left out. Errors as [eventstore.Store.Read]. To be iterated once.
+	Events iter.Seq2[eventstore.Recorded, error]
+}
+
+// Transcript answers what may be read of a person, after the ledger entry. ErrWithheld while a member of the set is restricted; other errors as
+// [eventstore.Keys.Gate].
+func (s *Service) Transcript(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID, o eventstore.ReadOptions) (Transcript, error) {
+	set, err := s.enterSet(ctx, tenant, actor, eventstore.ActTranscriptRead, person, func(set []eventstore.PersonRecord) error {
+		if restricted(set) {
+			return eventstore.ErrWithheld
 		}
-		for e, err := range s.store.Read(ctx, tenant, person, o) {
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
+		return nil
+	})
+	if err != nil {
+		return Transcript{}, err
 	}
+	return Transcript{expiredBefore(set), s.store.Read(ctx, tenant, person, o)}, nil
 }
 
 // Mask shows so much of a handle that who knows it recognises it: a…e@example.com, +33…78, web:v…7. Of a short one nothing.

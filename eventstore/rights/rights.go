@@ -168,6 +168,8 @@ type Person struct {
 	Hold       bool      `json:"hold"`
 	Created    time.Time `json:"created"`
 	Events     uint64    `json:"events"`
+	// ExpiredBefore is a day such as 2024-11-01: retention took what was from before it, unless a legal hold kept it. Empty if it took nothing.
+	ExpiredBefore string `json:"expired_before,omitempty"`
 	// Consents holds the last answer per purpose; where members of the set differ, the refusal.
 	Consents map[string]bool `json:"consents,omitempty"`
 }

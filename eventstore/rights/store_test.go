@@ -41,14 +41,7 @@ func TestWithStore(t *testing.T) {
 	}
 	s := w.service()
 	s.store = store
-	read := func(p eventstore.PersonID) (n int, last error) {
-		for _, err := range s.Transcript(ctx, tenant, dpo, p, eventstore.ReadOptions{}) {
-			if last = err; err == nil {
-				n++
-			}
-		}
-		return n, last
-	}
+	read := func(p eventstore.PersonID) (int, error) { return transcript(ctx, s, dpo, p) }
 	if n, err := read(w.b); n != 6 || err != nil {
 		t.Fatalf("%d events, %v", n, err)
 	}

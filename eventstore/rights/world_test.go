@@ -539,3 +539,18 @@ func (w *world) order() {
 		}
 	}
 }
+
+// transcript reads a transcript to its end and says how many events opened.
+func transcript(ctx context.Context, s *Service, actor Actor, person eventstore.PersonID) (n int, err error) {
+	t, err := s.Transcript(ctx, tenant, actor, person, eventstore.ReadOptions{})
+	if err != nil {
+		return 0, err
+	}
+	for _, err := range t.Events {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}

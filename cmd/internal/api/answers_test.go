@@ -54,6 +54,13 @@ func TestPersonEvents(t *testing.T) {
 			t.Errorf("%s: %d %v, want %v", query, r.StatusCode, got, want)
 		}
 	}
+	if _, said := ask("").Header[expiredHeader]; said {
+		t.Error("it says that something has expired")
+	}
+	h.rights.expiredBefore = "2024-11-01"
+	if got := ask("?limit=1").Header.Get(expiredHeader); got != "2024-11-01" {
+		t.Errorf("expired before %q", got)
+	}
 	h.store.failRead = fmt.Errorf("%s: %w", canary, eventstore.ErrFenced)
 	h.problem(ask(""), eventstore.KindUnavailable, 503, canary)
 	h.store.readAfter = 2

@@ -111,7 +111,7 @@ type Rights interface {
 	Preview(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, scope eventstore.Scope) (rights.Preview, error)
 	Lookup(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity) ([]rights.Person, error)
 	Show(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Person, error)
-	Transcript(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error]
+	Transcript(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) (rights.Transcript, error)
 	ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) error
 	Erasures(ctx context.Context, tenant eventstore.TenantID) ([]rights.Erasure, error)
 	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)

@@ -146,10 +146,12 @@ type fakeRights struct {
 	vault *keystest.Fake
 	store *fakeStore
 	err   error
+	// expiredBefore is what a transcript says.
+	expiredBefore string
 }
 
-func (f *fakeRights) Transcript(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {
-	return f.store.Read(ctx, tenant, person, o)
+func (f *fakeRights) Transcript(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) (rights.Transcript, error) {
+	return rights.Transcript{ExpiredBefore: f.expiredBefore, Events: f.store.Read(ctx, tenant, person, o)}, nil
 }
 
 func (f *fakeRights) Expire(_ context.Context, _ eventstore.TenantID, _ rights.Actor, before eventstore.KeyMonth) (rights.Expiry, error) {

@@ -66,6 +66,9 @@ type erasureInput struct {
 	ID string `path:"id" maxLength:"64" doc:"An erasure's id"`
 }
 
+// expiredHeader is the day before which retention took something of the person whose events are read.
+const expiredHeader = "Oubli-Expired-Before"
+
 func (a *API) registerPersons() {
 	handle(a, operation("lookup", "POST", "/v1/persons/lookup", "Find the persons that identities name"), a.lookupPersons)
 	handle(a, operation("person", "GET", "/v1/persons/{person}", "What is known of a person"), a.showPerson)
@@ -80,6 +83,8 @@ func (a *API) registerPersons() {
 		parameter("query", "conversation", "string", "Only this conversation"), parameter("query", "after", "integer", "Go on behind this sequence"),
 		parameter("query", "limit", "integer", "At most so many")}
 	events.Responses = map[string]*huma.Response{"200": {Description: "One event a line; a line {\"error\":…} ends it early",
+		Headers: map[string]*huma.Param{expiredHeader: {Description: "A day: what the person said before it has expired and is not among the events, unless a legal hold kept it. Not there if nothing has",
+			Schema: &huma.Schema{Type: "string", Format: "date"}}},
 		Content: map[string]*huma.MediaType{linesType: {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schema(eventstore.Recorded{}, "Recorded"), a.schema(errorLine{}, "ErrorLine")}}}}}}
 	a.raw(events, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.personEvents(w, r, c, &events) })
 	export := operation("export", "GET", "/v1/persons/{person}/export", "A person's copy of their data")
@@ -185,7 +190,14 @@ func (a *API) personEvents(w http.ResponseWriter, r *http.Request, c *call, op *
 	if err != nil {
 		return err
 	}
-	return a.writeEvents(w, r, c, a.Rights.Transcript(r.Context(), c.tenant, c.actor(), person, o))
+	transcript, err := a.Rights.Transcript(r.Context(), c.tenant, c.actor(), person, o)
+	if err != nil {
+		return err
+	}
+	if transcript.ExpiredBefore != "" {
+		w.Header().Set(expiredHeader, transcript.ExpiredBefore)
+	}
+	return a.writeEvents(w, r, c, transcript.Events)
 }
 
 var (

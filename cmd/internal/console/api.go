@@ -166,6 +166,11 @@ func (a *api) call(ctx context.Context, method, path string, query url.Values, i
 
 // lines sends a request and yields the lines of its NDJSON answer. An error inside the answer is its last line.
 func (a *api) lines(ctx context.Context, path string, query url.Values) iter.Seq2[json.RawMessage, error] {
+	return a.headedLines(ctx, path, query, func(http.Header) {})
+}
+
+// headedLines is lines for who needs the header of the answer: head is called with it before the first line.
+func (a *api) headedLines(ctx context.Context, path string, query url.Values, head func(http.Header)) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		resp, err := a.do(ctx, http.MethodGet, path, query, "application/x-ndjson", nil)
 		if err != nil {
@@ -173,6 +178,7 @@ func (a *api) lines(ctx context.Context, path string, query url.Values) iter.Seq
 			return
 		}
 		defer resp.Body.Close()
+		head(resp.Header)
 		sc := bufio.NewScanner(resp.Body)
 		sc.Buffer(nil, 4*eventstore.MaxEvent)
 		for sc.Scan() {

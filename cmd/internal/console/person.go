@@ -44,6 +44,9 @@ func (c showCmd) Run(e *env) error {
 	}
 	t.add(e.say("known"), when(p.Created))
 	t.add(e.say("events"), fmt.Sprint(p.Events))
+	if p.ExpiredBefore != "" {
+		t.add(e.say("expired_before"), clean(p.ExpiredBefore, false))
+	}
 	for i, purpose := range slices.Sorted(maps.Keys(p.Consents)) {
 		t.add(first(i, e.say("consents")), purpose+": "+e.consent(p.Consents[purpose]))
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,4 +182,32 @@ func (p *pieces) Read(b []byte) (int, error) {
 	n := copy(b, p.rest[:min(p.size, len(p.rest))])
 	p.rest = p.rest[n:]
 	return n, nil
+}
+
+// TestExpiredIsSaid: show and transcript say that something is missing because retention took it, in either language, and say nothing when it took nothing.
+func TestExpiredIsSaid(t *testing.T) {
+	f := newFake(t)
+	f.on("GET /v1/persons/"+alice+"/events", 200, said)
+	_, out, err := run(t, "", "person", "transcript", "--person", alice)
+	never(t, "the transcript", out+err, "expired")
+	_, out, _ = run(t, "", "person", "show", "--person", alice)
+	never(t, "the answer", out, "expired")
+	f.on("GET /v1/persons/"+alice, 200, `{"person":"`+alice+`","state":"active","created":"2024-01-01T10:00:00Z","events":5,"expired_before":"2024-11-01"}`)
+	plain := f.routes["GET /v1/persons/"+alice+"/events"]
+	f.routes["GET /v1/persons/"+alice+"/events"] = func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Oubli-Expired-Before", "2024-11-01")
+		plain(w, r)
+	}
+	_, out, _ = run(t, "", "person", "show", "--person", alice)
+	want(t, "show", out, "expired before  2024-11-01")
+	for _, args := range [][]string{nil, {"--json"}} {
+		_, out, err = run(t, "", append([]string{"person", "transcript", "--person", alice}, args...)...)
+		want(t, "the note", err, "before 2024-11-01 has expired")
+		never(t, "the transcript", out, "expired")
+	}
+	t.Setenv("OUBLI_LANG", "fr_FR.UTF-8")
+	_, out, _ = run(t, "", "person", "show", "--person", alice)
+	want(t, "in French", out, "expiré avant le  2024-11-01")
+	_, _, err = run(t, "", "person", "transcript", "--person", alice)
+	want(t, "the note in French", err, "avant le 2024-11-01", "durée de conservation")
 }

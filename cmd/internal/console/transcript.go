@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -37,7 +38,9 @@ func (c transcriptCmd) Run(e *env) error {
 	}
 	var t transcript
 	n := 0
-	for line, err := range a.lines(e.ctx, "/v1/persons/"+person.String()+"/events", query) {
+	before := ""
+	head := func(h http.Header) { before = h.Get("Oubli-Expired-Before") }
+	for line, err := range a.headedLines(e.ctx, "/v1/persons/"+person.String()+"/events", query, head) {
 		if err != nil {
 			return err
 		}
@@ -57,10 +60,13 @@ func (c transcriptCmd) Run(e *env) error {
 		}
 		t.add(r)
 	}
-	if e.JSON {
-		return nil
+	if !e.JSON {
+		err = t.print(e, c.All)
 	}
-	return t.print(e, c.All)
+	if err == nil && before != "" {
+		e.note("%s", e.say("expired_note", clean(before, false)))
+	}
+	return err
 }
 
 // transcript is a person's events by conversation, in the order in which the conversations began.

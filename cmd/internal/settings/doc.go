@@ -19,5 +19,4 @@
 // # Not guaranteed
 //
 // Check looks at the filesystem as it is when asked. That a filesystem with reflinks or a remapping device overwrites in place cannot be seen.
-// Retention is not set here yet, so --production cannot refuse that it is missing.
 package settings
