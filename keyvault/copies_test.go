@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,7 +153,10 @@ func TestStaleCopy(t *testing.T) {
 			return nil
 		}))
 		c.fine(c.open(fs, false, false, homeRoots, awayRoots), "given back")
-		for _, crashed := range crashes {
+		for i, crashed := range crashes {
+			if os.Getenv("OUBLI_SOAK") == "" && (i%2 == 0) != (percent == 0) {
+				continue // of every crash, one of both
+			}
 			v := c.open(crashed, false, false, awayRoots, homeRoots)
 			if bytes.Contains(c.bytes(crashed, awayRoots), old[0]) {
 				t.Error("the vault is open and the old root is still in the copy that came back")

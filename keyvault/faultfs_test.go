@@ -58,7 +58,7 @@ func (d *faultFS) write(name string, do func() error) error {
 	if d.on && d.before != nil {
 		d.before()
 	}
-	if base := d.FS.PathBase(name); d.on && (strings.HasSuffix(base, ".log") || base == register.FileName) {
+	if base := d.FS.PathBase(name); d.on && (strings.HasSuffix(base, ".log") || strings.HasPrefix(base, register.FileName) || base == "roots") {
 		d.n++
 		fails = d.fault.at > 0 && (d.n == d.fault.at || d.fault.forever && d.n > d.fault.at)
 	}

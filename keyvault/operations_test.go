@@ -14,11 +14,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault"
+	"github.com/oubli-store/oubli/keyvault/register"
 	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
 // many of a crowd are looked at one by one; all are counted.
-const many = 12
+const many = 8
 
 // oldMonth is one that is over.
 const oldMonth = crashMonth - 30
@@ -61,6 +62,8 @@ type operation struct {
 	// lasting says that the operation is several changes, each whole; what is seen between them is none of this test's business, but that
 	// doing it again completes it.
 	lasting bool
+	// rekeys says that what it changes is which key-encryption key opens the vault.
+	rekeys  bool
 	watched []eventstore.Identity
 }
 
@@ -148,6 +151,9 @@ func operations() []operation {
 		{name: "renewal of the root", lasting: true, watched: []eventstore.Identity{web("new")}, do: func(ctx context.Context, v *keyvault.Vault, s *scene) error {
 			return errors.Join(first(web("new"))(ctx, v, s), v.Maintain(ctx))
 		}},
+		{name: "rotate the key-encryption key", rekeys: true, again: eventstore.ErrConflict, before: fenceAll("bob"), do: func(ctx context.Context, v *keyvault.Vault, _ *scene) error {
+			return v.RotateKEK(ctx, newKEK, func() error { return nil })
+		}},
 		{name: "erase the tenant", again: eventstore.ErrErased, do: func(ctx context.Context, v *keyvault.Vault, _ *scene) error { return v.EraseTenant(ctx, crashTenant) }},
 	}
 }
@@ -189,6 +195,11 @@ func (o operation) set(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	syncRoot(t, s.disk)
+	if o.rekeys {
+		if err := (register.FileKMS{FS: s.disk}).Create("/data/kek2"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	v := newMem(t, s.disk)
 	add := func(name string, ids ...eventstore.Identity) {
 		t.Helper()
@@ -251,11 +262,55 @@ type trial struct {
 
 func (x *trial) open(fs vfs.FS, when string) *keyvault.Vault {
 	x.Helper()
-	v, err := keyvault.Open(x.Context(), memConfig(fs))
+	c := memConfig(fs)
+	v, err := keyvault.Open(x.Context(), c)
+	if x.o.rekeys && errors.Is(err, register.ErrKEK) {
+		c.KEK = newKEK
+		v, err = keyvault.Open(x.Context(), c)
+	}
 	if err != nil {
 		x.Fatalf("%s: Open: %v", when, err)
 	}
 	return v
+}
+
+// key says, if that is what the operation changes, which key-encryption key opens a disk whose vault is not running: one of both, never none and never
+// both, and no other wrapping is left beside.
+func (x *trial) key(disk *vfs.MemFS, when string) string {
+	x.Helper()
+	if !x.o.rekeys {
+		return ""
+	}
+	var opened []string
+	for _, kek := range []string{"", newKEK} {
+		c := memConfig(whole(disk))
+		c.Create, c.KEK = false, kek
+		v, err := keyvault.Open(x.Context(), c)
+		switch {
+		case err == nil:
+			if err := v.Close(); err != nil {
+				x.Errorf("%s: Close: %v", when, err)
+			}
+			opened = append(opened, "\nopens with the key "+kek)
+			for _, name := range []string{"register.key.old", "register.key.new"} {
+				if _, err := c.FS.Stat("/data/roots/" + name); err == nil {
+					x.Errorf("%s: %s is still there after a start", when, name)
+				}
+			}
+		case !errors.Is(err, register.ErrKEK):
+			x.Errorf("%s: with the key %q: %v", when, kek, err)
+		}
+	}
+	if len(opened) != 1 {
+		x.Fatalf("%s: %d of the two key-encryption keys open the vault", when, len(opened))
+	}
+	return opened[0]
+}
+
+// see is what the auditor says of the vault, and which key opened the disk at its start.
+func (x *trial) see(v *keyvault.Vault, key, when string) string {
+	x.Helper()
+	return x.s.see(x, v, when) + key
 }
 
 func (x *trial) clone(percent int, rng *rand.Rand) *vfs.MemFS {
@@ -265,13 +320,14 @@ func (x *trial) clone(percent int, rng *rand.Rand) *vfs.MemFS {
 // settled opens what is left of a disk: the operation is wholly done or not begun, and done when it is done again.
 func (x *trial) settled(disk *vfs.MemFS, done bool, when string) {
 	x.Helper()
+	key := x.key(disk, when)
 	v := x.open(disk, when)
 	defer func() {
 		if err := v.Close(); err != nil {
 			x.Errorf("%s: Close: %v", when, err)
 		}
 	}()
-	switch saw := x.s.see(x, v, when); {
+	switch saw := x.see(v, key, when); {
 	case saw == x.after:
 	case done:
 		x.Errorf("%s: it was acknowledged and this is left of it:\n%s\nwant\n%s", when, saw, x.after)
@@ -283,7 +339,7 @@ func (x *trial) settled(disk *vfs.MemFS, done bool, when string) {
 	if err := x.o.do(x.Context(), v, x.s); err != nil && !errors.Is(err, x.o.again) {
 		x.Errorf("%s: again: %v", when, err)
 	}
-	if saw := x.s.see(x, v, when+", again"); saw != x.after {
+	if saw := x.see(v, x.key(disk, when+", again"), when+", again"); saw != x.after {
 		x.Errorf("%s: done again, there is\n%s\nwant\n%s", when, saw, x.after)
 	}
 }
@@ -299,7 +355,11 @@ func (x *trial) crashes(percents []int) {
 	}
 	var all []left
 	cut := func(n int) {
-		for _, percent := range percents {
+		kept := percents
+		if !x.soak {
+			kept = percents[len(all)%len(percents):][:1] // they take turns
+		}
+		for _, percent := range kept {
 			all = append(all, left{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), fmt.Sprintf("power cut before write %d, %d%% of the unsynced kept", n, percent)})
 		}
 	}
@@ -307,14 +367,14 @@ func (x *trial) crashes(percents []int) {
 	disk.before = func() { cut(disk.n) }
 	v := x.open(disk, "at first")
 	if x.before == "" {
-		x.before = x.s.see(x, v, "before")
+		x.before = x.see(v, x.key(mem, "before"), "before")
 	}
 	err, writes, _ := disk.during(fault{}, func() error { return x.o.do(x.Context(), v, x.s) })
 	if err != nil {
 		x.Fatal(err)
 	}
 	acknowledged := mem.CrashClone(vfs.CrashCloneCfg{})
-	x.after = x.s.see(x, v, "after")
+	x.after = x.see(v, x.key(mem, "after"), "after")
 	if err := v.Close(); err != nil {
 		x.Fatal(err)
 	}
@@ -346,10 +406,12 @@ func (x *trial) fails(f fault) bool {
 	}
 	cut := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})
 	_ = v.Close() // the database reports its failed log again
-	if x.soak || f.at%2 == 0 {
+
+	restart := (f.at%2 == 0) != f.persisted // a soak does both
+	if x.soak || restart {
 		x.settled(mem, err == nil, when+", process started again")
 	}
-	if x.soak || f.at%2 == 1 {
+	if x.soak || !restart {
 		x.settled(cut, err == nil, when+", power cut")
 	}
 	return failed > 0

@@ -129,7 +129,7 @@ func facts(t testing.TB, v *Vault, people []eventstore.PersonID, ids []eventstor
 func TestRestoreIsIdentity(t *testing.T) {
 	if os.Getenv("OUBLI_SOAK") == "" {
 		if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-			f.Value.Set("20")
+			f.Value.Set("12")
 			defer f.Value.Set(f.DefValue)
 		}
 	}
