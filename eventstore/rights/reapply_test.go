@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -177,7 +178,8 @@ func TestReapply(t *testing.T) {
 	})
 }
 
-// TestReapplyEveryWriteFails: a restore that is cut off at any write goes on where it was.
+// TestReapplyEveryWriteFails: a restore that is cut off at any write goes on where it was. Without OUBLI_SOAK every write fails in two of the four ways, which
+// take turns.
 func TestReapplyEveryWriteFails(t *testing.T) {
 	ctx := context.Background()
 	w, all := past(t)
@@ -202,6 +204,9 @@ func TestReapplyEveryWriteFails(t *testing.T) {
 	for _, m := range []mode{{false, false}, {true, false}, {false, true}, {true, true}} {
 		k := 1
 		for ; ; k++ {
+			if os.Getenv("OUBLI_SOAK") == "" && (k%2 == 0) == (m.stored != m.crash) {
+				continue
+			}
 			r := w.restored(backup.Clone())
 			r.f.armed, r.f.at, r.f.mode = true, k, m
 			_, err := r.service().Reapply(ctx, tenant, w.ledger.from())
