@@ -121,10 +121,9 @@ func NewSigner(vault eventstore.VaultID, meta eventstore.Meta, entropy io.Reader
 }
 
 // tableLedger keeps the keys: both halves of each, one a line, in the row rowKey.
-const (
-	tableLedger eventstore.MetaTable = "ledger"
-	rowKey                           = "checkpoint-key"
-)
+const tableLedger eventstore.MetaTable = "ledger"
+
+const rowKey = "checkpoint-key"
 
 func (s *Signer) key(ctx context.Context, tenant eventstore.TenantID) (signingKey, error) {
 	s.mu.Lock()

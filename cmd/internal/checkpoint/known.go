@@ -10,10 +10,9 @@ import (
 )
 
 // The row in which the vault knows how often the place was updated; a row of the tenant default, which is there always.
-const (
-	tableOutside eventstore.MetaTable = "outside"
-	rowUpdates                        = "updates"
-)
+const tableOutside eventstore.MetaTable = "outside"
+
+const rowUpdates = "updates"
 
 // known is the number of updates that a vault knows of.
 func known(ctx context.Context, meta eventstore.Meta) (uint64, error) {
