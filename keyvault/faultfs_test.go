@@ -34,7 +34,7 @@ type faultFS struct {
 }
 
 // during runs f with the fault, and says how many writes there were and how many failed.
-func (d *faultFS) during(x fault, f func() error) (err error, writes, failed int) {
+func (d *faultFS) during(x fault, f func() error) (writes, failed int, err error) {
 	d.mu.Lock()
 	d.on, d.n, d.fault = true, 0, x
 	d.mu.Unlock()
@@ -49,7 +49,7 @@ func (d *faultFS) during(x fault, f func() error) (err error, writes, failed int
 	default:
 		failed = 1
 	}
-	return err, d.n, failed
+	return d.n, failed, err
 }
 
 func (d *faultFS) write(name string, do func() error) error {

@@ -369,7 +369,7 @@ func (x *trial) crashes(percents []int) {
 	if x.before == "" {
 		x.before = x.see(v, x.key(mem, "before"), "before")
 	}
-	err, writes, _ := disk.during(fault{}, func() error { return x.o.do(x.Context(), v, x.s) })
+	writes, _, err := disk.during(fault{}, func() error { return x.o.do(x.Context(), v, x.s) })
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -397,7 +397,7 @@ func (x *trial) fails(f fault) bool {
 	mem := x.clone(100, rng)
 	disk := &faultFS{FS: mem}
 	v := x.open(disk, when)
-	err, _, failed := disk.during(f, func() error { return x.o.do(x.Context(), v, x.s) })
+	_, failed, err := disk.during(f, func() error { return x.o.do(x.Context(), v, x.s) })
 	if err != nil && !errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, errInjected) && !errors.Is(err, eventstore.ErrUncertain) {
 		x.Errorf("%s: the answer is no outage: %v", when, err)
 	}

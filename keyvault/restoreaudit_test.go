@@ -135,7 +135,7 @@ func TestRestoreAtEveryWrite(t *testing.T) {
 		cuts = append(cuts, cut{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p, RNG: rng}), fmt.Sprintf("power cut %d, %d%% of the unsynced kept", len(cuts), p)})
 	}
 	restore := func(d *faultFS, f fault) (err error, failed int) {
-		err, _, failed = d.during(f, func() error { return keyvault.Restore(t.Context(), memConfig(d), image(), nil) })
+		_, failed, err = d.during(f, func() error { return keyvault.Restore(t.Context(), memConfig(d), image(), nil) })
 		return err, failed
 	}
 	if err, _ := restore(disk, fault{}); err != nil {
