@@ -134,11 +134,11 @@ func TestRestoreAtEveryWrite(t *testing.T) {
 		p := percents[len(cuts)%len(percents)]
 		cuts = append(cuts, cut{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p, RNG: rng}), fmt.Sprintf("power cut %d, %d%% of the unsynced kept", len(cuts), p)})
 	}
-	restore := func(d *faultFS, f fault) (err error, failed int) {
+	restore := func(d *faultFS, f fault) (failed int, err error) {
 		_, failed, err = d.during(f, func() error { return keyvault.Restore(t.Context(), memConfig(d), image(), nil) })
-		return err, failed
+		return failed, err
 	}
-	if err, _ := restore(disk, fault{}); err != nil {
+	if _, err := restore(disk, fault{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range cuts {
@@ -156,7 +156,7 @@ func TestRestoreAtEveryWrite(t *testing.T) {
 				t.Fatal("there is no end of writes")
 			}
 			mem := empty(t)
-			err, failed := restore(&faultFS{FS: mem}, fault{at: k, persisted: persisted})
+			failed, err := restore(&faultFS{FS: mem}, fault{at: k, persisted: persisted})
 			if failed == 0 {
 				if err != nil {
 					t.Error(err)
