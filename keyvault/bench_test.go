@@ -78,6 +78,27 @@ func BenchmarkShred(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
 
+// BenchmarkShredMany is 10,000 persons in one request; run it with -benchtime 1x and OUBLI_BENCH_PERSONS.
+func BenchmarkShredMany(b *testing.B) {
+	v, persons := populated(b)
+	n := min(10_000, len(persons)/max(2, 2*b.N))
+	var took, used time.Duration
+	b.ResetTimer()
+	for i := range b.N {
+		out := persons[i*n:][:n]
+		if _, err := v.Fence(b.Context(), crashTenant, out); err != nil {
+			b.Fatal(err)
+		}
+		before, start := processTime(b), time.Now()
+		if err := v.Shred(b.Context(), crashTenant, out, eventstore.ShredOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		took, used = took+time.Since(start), used+processTime(b)-before
+	}
+	b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms/shred")
+	b.ReportMetric(float64(used.Milliseconds())/float64(b.N), "cpu-ms/shred")
+}
+
 func BenchmarkEnterKnown(b *testing.B) {
 	v := newTenant(b, keyvault.Config{})
 	id := web("v")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
 // gatePatience is how long a fence waits for gates that are held.
@@ -101,12 +102,22 @@ func (t *tenant) raise(persons []eventstore.PersonID) (ids []eventstore.PersonID
 
 // sets reads the linked sets of persons, fenced or not, leaving erased ones out; mu is held.
 func (t *tenant) sets(persons []eventstore.PersonID) (map[eventstore.PersonID]*record, error) {
+	ahead, err := t.readAhead(persons)
+	if err != nil {
+		return nil, err
+	}
+	read := func(id eventstore.PersonID) (*record, error) {
+		if r := ahead[id]; r != nil {
+			return r, nil
+		}
+		return t.anyRecord(id)
+	}
 	out := map[eventstore.PersonID]*record{}
 	for _, id := range persons {
 		if out[id] != nil {
 			continue
 		}
-		set, err := t.set(id, t.anyRecord)
+		set, err := t.set(id, read)
 		if errors.Is(err, eventstore.ErrErased) {
 			continue
 		}
@@ -118,6 +129,23 @@ func (t *tenant) sets(persons []eventstore.PersonID) (map[eventstore.PersonID]*r
 		}
 	}
 	return out, nil
+}
+
+// readAhead reads the records of many persons in the order in which they stand.
+func (t *tenant) readAhead(persons []eventstore.PersonID) (map[eventstore.PersonID]*record, error) {
+	if len(persons) < 16 {
+		return nil, nil
+	}
+	ids := make([]tree.PersonID, len(persons))
+	for i, id := range persons {
+		ids[i] = tree.PersonID(id)
+	}
+	ahead := make(map[eventstore.PersonID]*record, len(persons))
+	err := t.tree.RecordsOf(ids, func(id tree.PersonID, plain []byte) (err error) {
+		ahead[eventstore.PersonID(id)], err = decodeRecord(plain)
+		return err
+	})
+	return ahead, fromTree(err)
 }
 
 // anyRecord reads a record, fenced or not.

@@ -1,6 +1,7 @@
 package keyvault
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -39,6 +40,35 @@ func (r rows) Scan(prefix []byte, visit func(key, value []byte) error) error {
 		}
 		if err := visit(it.Key(), value); err != nil {
 			return errors.Join(err, it.Close())
+		}
+	}
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("vault: reading rows: %w", damage(err))
+	}
+	return nil
+}
+
+// ScanEach goes through the database once, forwards.
+func (r rows) ScanEach(prefixes [][]byte, visit func(i int, key, value []byte) error) error {
+	if len(prefixes) == 0 {
+		return nil
+	}
+	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: prefixes[0], UpperBound: after(prefixes[len(prefixes)-1])})
+	if err != nil {
+		return fmt.Errorf("vault: reading rows: %w", damage(err))
+	}
+	for i, prefix := range prefixes {
+		for ok := it.SeekGE(prefix); ok && bytes.HasPrefix(it.Key(), prefix); ok = it.Next() {
+			value, err := it.ValueAndErr()
+			if err != nil {
+				return errors.Join(fmt.Errorf("vault: reading rows: %w", damage(err)), it.Close())
+			}
+			if err := visit(i, it.Key(), value); err != nil {
+				return errors.Join(err, it.Close())
+			}
+		}
+		if err := it.Error(); err != nil {
+			break
 		}
 	}
 	if err := it.Close(); err != nil {
@@ -89,10 +119,25 @@ func fromTree(err error) error {
 }
 
 // batch is a [tree.Batch] over Pebble.
-type batch struct{ *pebble.Batch }
+type batch struct {
+	*pebble.Batch
+	db *pebble.DB
+}
 
 func (b batch) Set(key, value []byte) error { return b.Batch.Set(key, value, nil) }
 func (b batch) Delete(key []byte) error     { return b.Batch.Delete(key, nil) }
+
+// partSize is about what 64 re-sealed buckets need.
+const partSize = 512 << 10
+
+// Part implements [tree.Batch].
+func (b batch) Part() tree.Batch { return batch{b.db.NewBatchWithSize(partSize), b.db} }
+
+// Join implements [tree.Batch].
+func (b batch) Join(part tree.Batch) error {
+	p := part.(batch)
+	return errors.Join(b.Apply(p.Batch, nil), p.Close())
+}
 
 // adder is the merger of the counters: a sum of signed varints, so that concurrent first contacts need no common lock.
 var adder = &pebble.Merger{

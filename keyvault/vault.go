@@ -366,7 +366,7 @@ func (v *Vault) sealHeader(ctx context.Context, fresh bool) error {
 	return v.commit(b, pebble.Sync)
 }
 
-func (v *Vault) batch() batch { return batch{v.db.NewBatch()} }
+func (v *Vault) batch() batch { return batch{v.db.NewBatch(), v.db} }
 
 func fromRegister(err error) error {
 	switch {

@@ -1,9 +1,10 @@
 package tree
 
 import (
+	"bytes"
+	"crypto/cipher"
 	"fmt"
-
-	"github.com/tink-crypto/tink-go/v2/tink"
+	"slices"
 )
 
 // nameSize is the size of what tells the items of a bucket apart in their row keys.
@@ -32,18 +33,20 @@ type bucket struct {
 	prefix row
 	key    treeKey
 	// aead and, of a page, names are set up when they are needed: to look for what is not there needs no cipher.
-	aead  tink.AEAD
+	aead  cipher.AEAD
 	names *keyedHash
-	// last is whose name is named.
-	last  string
-	named [nameSize]byte
+	// last is whose name is hashed.
+	last   string
+	hashed [nameSize]byte
+	// sealed and plain are room for the row in work.
+	sealed, plain []byte
 }
 
 func (t *Tree) bucket(p place) *bucket {
 	return &bucket{t: t, trie: p.Trie, prefix: t.positionRow('B', p.Position, p.generation), key: p.key}
 }
 
-func (k *bucket) cipher() (_ tink.AEAD, err error) {
+func (k *bucket) cipher() (_ cipher.AEAD, err error) {
 	if k.aead == nil {
 		k.aead, err = k.t.ciphers.get(&k.key)
 	}
@@ -57,13 +60,13 @@ func (k *bucket) name(key string) (n [nameSize]byte) {
 		return n
 	}
 	if k.names != nil && key == k.last {
-		return k.named
+		return k.hashed
 	}
 	if k.names == nil {
 		k.names = newKeyedHash(k.key[:])
 	}
 	copy(n[:], k.names.of(handleLabel, key))
-	k.last, k.named = key, n
+	k.last, k.hashed = key, n
 	return n
 }
 
@@ -118,31 +121,42 @@ func (k *bucket) what() string {
 
 // put seals an item into b.
 func (k *bucket) put(b Batch, key string, value []byte) error {
-	r := k.row(k.name(key))
-	plain := value
+	return k.putNamed(b, item{key: key, value: value, name: k.name(key)})
+}
+
+// putNamed is put for an item that has the name of this bucket.
+func (k *bucket) putNamed(b Batch, it item) error {
+	r, plain := k.row(it.name), it.value
 	if k.trie == Pages {
-		plain = append(append(make([]byte, 0, 16+len(key)), value...), key...)
+		k.plain = append(append(k.plain[:0], it.value...), it.key...)
+		plain = k.plain
 	}
 	a, err := k.cipher()
 	if err != nil {
 		return err
 	}
-	sealed, err := seal(a, r, plain)
-	if err != nil {
-		return err
-	}
-	return b.Set(r.key(), sealed)
+	k.sealed = seal(k.sealed[:0], a, r, plain)
+	return b.Set(r.key(), k.sealed)
 }
 
 // scan visits the rows of a bucket.
 func (k *bucket) scan(visit func(r row, sealed []byte) error) error {
-	n := len(k.prefix.key())
 	return k.t.c.Store.Scan(k.prefix.key(), func(key, sealed []byte) error {
-		if len(key) != n+nameSize {
-			return fmt.Errorf("%s: a row key of a wrong length: %w", k.what(), ErrDamaged)
+		name, err := k.named(key)
+		if err != nil {
+			return err
 		}
-		return visit(k.row([nameSize]byte(key[n:])), sealed)
+		return visit(k.row(name), sealed)
 	})
+}
+
+// named is the name at the end of the key of one of the bucket's rows.
+func (k *bucket) named(key []byte) (name [nameSize]byte, err error) {
+	n := len(k.prefix.key())
+	if len(key) != n+nameSize {
+		return name, fmt.Errorf("%s: a row key of a wrong length: %w", k.what(), ErrDamaged)
+	}
+	return [nameSize]byte(key[n:]), nil
 }
 
 // load opens everything in a bucket.
@@ -150,24 +164,33 @@ func (t *Tree) load(p place) ([]item, error) {
 	k := t.bucket(p)
 	var items []item
 	err := k.scan(func(r row, sealed []byte) error {
-		it, err := k.open(r, sealed)
-		if err == nil && k.trie == Pages && k.name(it.key) != it.name {
-			err = fmt.Errorf("a handle in the place of another: %w", ErrDamaged)
-		}
+		it, err := k.openNamed(r, sealed)
 		items = append(items, it)
 		return err
 	})
 	return items, err
 }
 
-// store seals everything in a bucket, and gives the items the names that they have there.
+// openNamed is open for a row that may bear the name of another.
+func (k *bucket) openNamed(r row, sealed []byte) (item, error) {
+	it, err := k.open(r, sealed)
+	if err == nil && k.trie == Pages && k.name(it.key) != it.name {
+		err = fmt.Errorf("a handle in the place of another: %w", ErrDamaged)
+	}
+	return it, err
+}
+
+// store seals everything in a bucket, in the order of the rows, and gives the items the names that they have there.
 func (t *Tree) store(b Batch, p place, items []item) error {
 	k := t.bucket(p)
 	for i, it := range items {
-		if err := k.put(b, it.key, it.value); err != nil {
+		items[i].name = k.name(it.key)
+	}
+	slices.SortFunc(items, func(a, b item) int { return bytes.Compare(a.name[:], b.name[:]) })
+	for _, it := range items {
+		if err := k.putNamed(b, it); err != nil {
 			return err
 		}
-		items[i].name = k.name(it.key)
 	}
 	return nil
 }

@@ -1,10 +1,9 @@
 package tree
 
 import (
+	"crypto/cipher"
 	"encoding/binary"
 	"sync/atomic"
-
-	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 // ciphers keeps set-up ciphers of buckets: to set one up costs more than to seal a row with it. It is bounded: a cipher has one place, which the next
@@ -13,7 +12,7 @@ type ciphers []atomic.Pointer[setUp]
 
 type setUp struct {
 	key  treeKey
-	aead tink.AEAD
+	aead cipher.AEAD
 }
 
 // at is the place of a key; keys are random.
@@ -21,7 +20,7 @@ func (c ciphers) at(key *treeKey) *atomic.Pointer[setUp] {
 	return &c[binary.BigEndian.Uint32(key[:])%uint32(len(c))]
 }
 
-func (c ciphers) get(key *treeKey) (tink.AEAD, error) {
+func (c ciphers) get(key *treeKey) (cipher.AEAD, error) {
 	if s := c.at(key).Load(); s != nil && s.key == *key {
 		return s.aead, nil
 	}

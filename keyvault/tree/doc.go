@@ -43,6 +43,7 @@
 // [Tree.Rekey] takes items out so that the new root key opens nothing that held them: every key above an item that is taken out,
 // wherever it ever stood, is drawn anew, up to the root. The old root key opens the old generation until the owner effaces it; the old rows
 // are deleted in the same batch, which saves space and protects nothing.
+// Many buckets are re-sealed by several goroutines, into one batch; which keys are drawn, and in which order, does not depend on them.
 //
 // # Not guaranteed
 //

@@ -2,8 +2,6 @@ package tree
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
@@ -33,13 +31,6 @@ func (c *Change) Apply() {
 	}
 }
 
-// edit is a change of one item: a nil value takes it out.
-type edit struct {
-	key   string
-	hash  uint64
-	value []byte
-}
-
 // Edits says what a re-keying changes. A nil value takes the item out; another value replaces the item or adds it.
 type Edits struct {
 	Records map[PersonID][]byte
@@ -55,25 +46,19 @@ type Edits struct {
 func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
 	next := root{generation: t.root.generation + 1, tries: t.root.tries, census: t.root.census, hash: t.root.hash, extra: e.Extra}
 	c := &Change{t: t, root: &next, nodes: map[Position]*node{}}
-	var edits [2][]edit
-	for _, id := range slices.SortedFunc(maps.Keys(e.Records), comparePersons) {
-		edits[0] = append(edits[0], edit{string(id[:]), hashPerson(id), e.Records[id]})
-	}
-	for _, h := range slices.Sorted(maps.Keys(e.Handles)) {
-		var value []byte
-		if id := e.Handles[h]; id != nil {
-			value = append(value, id[:]...)
-		}
-		edits[1] = append(edits[1], edit{h, t.hashHandle(h), value})
-	}
+	edits := t.edits(e)
+	w := &rekeying{t: t, b: b, c: c}
 	for i, trie := range []Trie{Leaves, Pages} {
 		if len(edits[i]) > 0 {
 			next.census[i].forget()
 		}
 		var err error
-		if next.tries[i], err = t.rekey(b, c, Position{Trie: trie}, t.root.tries[i], edits[i]); err != nil {
+		if next.tries[i], err = w.plan(Position{Trie: trie}, t.root.tries[i], edits[i]); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.reseal(); err != nil {
+		return nil, err
 	}
 	if e.Top && len(edits[0]) == 0 {
 		var err error
@@ -85,75 +70,6 @@ func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
 		return nil, err
 	}
 	return c, t.putRoot(b, next, rootKey)
-}
-
-func comparePersons(a, b PersonID) int { return slices.Compare(a[:], b[:]) }
-
-// rekey re-keys what stands at p and everything below it that the edits touch, and returns its new entry.
-func (t *Tree) rekey(b Batch, c *Change, p Position, old entry, edits []edit) (entry, error) {
-	if len(edits) == 0 {
-		return old, nil
-	}
-	e, err := t.fresh(old.kind, c.root.generation)
-	if err != nil {
-		return e, err
-	}
-	if old.kind == kindBucket {
-		return e, t.rekeyBucket(b, place{Position: p, entry: old}, place{Position: p, entry: e}, edits)
-	}
-	was, err := t.node(p, old)
-	if err != nil {
-		return e, err
-	}
-	n := *was
-	byChild := map[int][]edit{}
-	for _, ed := range edits {
-		i := index(ed.hash, p.Depth)
-		byChild[i] = append(byChild[i], ed)
-	}
-	for i, eds := range byChild {
-		n.census[i].forget()
-		if n.children[i], err = t.rekey(b, c, p.child(i), n.children[i], eds); err != nil {
-			return e, err
-		}
-	}
-	if err := b.Delete(t.positionRow('N', p, old.generation).key()); err != nil {
-		return e, err
-	}
-	c.nodes[p] = &n
-	return e, t.putNode(b, p, e, &n)
-}
-
-func (t *Tree) rekeyBucket(b Batch, old, now place, edits []edit) error {
-	items, err := t.load(old)
-	if err != nil {
-		return err
-	}
-	if err := t.drop(b, old, items); err != nil {
-		return err
-	}
-	t.ciphers.drop(&old.key)
-	values := make(map[string][]byte, len(edits))
-	for _, ed := range edits {
-		values[ed.key] = ed.value
-	}
-	kept := items[:0]
-	for _, it := range items {
-		if v, edited := values[it.key]; edited {
-			delete(values, it.key)
-			if v == nil {
-				continue
-			}
-			it.value = v
-		}
-		kept = append(kept, it)
-	}
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if values[key] != nil {
-			kept = append(kept, item{key: key, value: values[key]})
-		}
-	}
-	return t.store(b, now, kept)
 }
 
 // SplitLeaf and SplitPage make a node of the bucket that holds the person or handle, if it is full. The change is nil if it is not.

@@ -41,12 +41,18 @@ type Store interface {
 	Get(key []byte) ([]byte, error)
 	// Scan visits the rows whose keys begin with prefix, ascending. Key and value are valid during the call only.
 	Scan(prefix []byte, visit func(key, value []byte) error) error
+	// ScanEach is Scan for many prefixes, ascending, none of which begins with another; i says whose row it is.
+	ScanEach(prefixes [][]byte, visit func(i int, key, value []byte) error) error
 }
 
-// Batch takes changes; its owner commits them at once or not at all.
+// Batch takes changes, copying what it is given; its owner commits them at once or not at all.
 type Batch interface {
 	Set(key, value []byte) error
 	Delete(key []byte) error
+	// Part is an empty batch that another goroutine may fill.
+	Part() Batch
+	// Join puts what a part holds behind what is there. The part is of no use any more.
+	Join(part Batch) error
 }
 
 // Config says where a tree lives.
@@ -57,7 +63,7 @@ type Config struct {
 	Vault   [16]byte
 	Store   Store
 	Entropy io.Reader
-	// Nodes is how many opened nodes are kept, at least 1.
+	// Nodes is how many opened nodes are kept; less than one is one.
 	Nodes int
 }
 
@@ -127,7 +133,8 @@ type node struct {
 }
 
 func newTree(c Config) *Tree {
-	return &Tree{c: c, nodes: map[Position]*node{}, ciphers: make(ciphers, max(1, c.Nodes))}
+	c.Nodes = max(1, c.Nodes)
+	return &Tree{c: c, nodes: map[Position]*node{}, ciphers: make(ciphers, c.Nodes)}
 }
 
 // Create puts a new, empty tree into b. extra is kept in the root node for the owner.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/oubli-store/oubli/keyvault/secret"
@@ -17,23 +18,100 @@ import (
 // memory is a store, and a batch that takes effect at once.
 type memory map[string][]byte
 
-func (m memory) Get(key []byte) ([]byte, error) { return m[string(key)], nil }
-func (m memory) Set(key, value []byte) error    { m[string(key)] = bytes.Clone(value); return nil }
-func (m memory) Delete(key []byte) error        { delete(m, string(key)); return nil }
+// memories guards all of them: the parts of a batch join it while others are read.
+var memories sync.RWMutex
+
+func (m memory) Get(key []byte) ([]byte, error) {
+	memories.RLock()
+	defer memories.RUnlock()
+	return m[string(key)], nil
+}
+
+func (m memory) Set(key, value []byte) error {
+	memories.Lock()
+	defer memories.Unlock()
+	m[string(key)] = bytes.Clone(value)
+	return nil
+}
+
+func (m memory) Delete(key []byte) error {
+	memories.Lock()
+	defer memories.Unlock()
+	delete(m, string(key))
+	return nil
+}
+
+func (m memory) Part() Batch { return &part{} }
+
+func (m memory) Join(p Batch) error {
+	for _, do := range *p.(*part) {
+		do(m)
+	}
+	return nil
+}
+
+// part is what is to be done to a memory.
+type part []func(memory)
+
+func (p *part) Set(key, value []byte) error {
+	k, v := bytes.Clone(key), bytes.Clone(value)
+	*p = append(*p, func(m memory) { m.Set(k, v) })
+	return nil
+}
+
+func (p *part) Delete(key []byte) error {
+	k := bytes.Clone(key)
+	*p = append(*p, func(m memory) { m.Delete(k) })
+	return nil
+}
+
+func (p *part) Part() Batch        { return &part{} }
+func (p *part) Join(q Batch) error { *p = append(*p, *q.(*part)...); return nil }
+
 func (m memory) Scan(prefix []byte, visit func(key, value []byte) error) error {
+	for _, row := range m.rows(string(prefix)) {
+		if err := visit([]byte(row.key), row.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ScanEach goes one way, as an iterator does.
+func (m memory) ScanEach(prefixes [][]byte, visit func(i int, key, value []byte) error) error {
+	all, at := m.rows(""), 0
+	for i, prefix := range prefixes {
+		for at < len(all) && all[at].key < string(prefix) {
+			at++
+		}
+		for ; at < len(all) && strings.HasPrefix(all[at].key, string(prefix)); at++ {
+			if err := visit(i, []byte(all[at].key), all[at].value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type stored struct {
+	key   string
+	value []byte
+}
+
+func (m memory) rows(prefix string) (rows []stored) {
+	memories.RLock()
+	defer memories.RUnlock()
 	var found []string
 	for k := range m {
-		if strings.HasPrefix(k, string(prefix)) {
+		if strings.HasPrefix(k, prefix) {
 			found = append(found, k)
 		}
 	}
 	slices.Sort(found)
 	for _, k := range found {
-		if err := visit([]byte(k), m[k]); err != nil {
-			return err
-		}
+		rows = append(rows, stored{k, m[k]})
 	}
-	return nil
+	return rows
 }
 
 func config(m memory) Config {
