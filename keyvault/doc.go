@@ -44,7 +44,7 @@
 //	ledger reference(16) ‖ list of month(2) key(32) ‖ list of identities (namespace, id) ‖ list of ambiguous handles ‖
 //	list of the other linked persons(16) ‖ list of consents (purpose, granted(1)) ‖ whatever a later version of this format adds
 //
-// A handle of a page is namespace ‖ ':' ‖ id. Everything is sealed with Tink's AES-256-GCM. A mark is the first 16 bytes of HMAC-SHA-256 under the person's
+// A handle of a page is namespace ‖ ':' ‖ id. Everything is sealed with AES-256-GCM, what the data keys seal through Tink. A mark is the first 16 bytes of HMAC-SHA-256 under the person's
 // secret of "oubli/mark/1" ‖ 0x00 ‖ label ‖ 0x00 ‖ for each part: length(8) ‖ part. A period mark is that of "oubli/period/1" ‖ 0x00 ‖ kind(1) ‖ first day(4) under the set secret.
 //
 // testdata/v1 holds a vault of this format and its answers; TestFormat reads it by this document alone. It is made anew by
