@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -35,7 +37,7 @@ func init() {
 	}
 }
 
-var errDisk = errors.New("the disk fails")
+var errDisk = fmt.Errorf("the disk fails: %w", syscall.EIO)
 
 // failing fails one operation of a kind: the left-th.
 type failing struct {
