@@ -53,18 +53,28 @@ func openData(path string) (*dataDir, error) {
 		return nil, cannotWrite(path, err)
 	}
 	d := &dataDir{path: path, lock: f}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s; stop the other server, or name another --data", eventstore.ErrInUse, path)
-		}
-		return nil, fmt.Errorf("locking the data directory %s: %w", path, err)
+	if err := d.take("stop the other server, or name another --data"); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(d.check(), room(path)); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// take locks the directory for this process, or closes it. todo is for whoever finds it in use.
+func (d *dataDir) take(todo string) error {
+	err := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("%w: %s; %s", eventstore.ErrInUse, d.path, todo)
+	} else {
+		err = fmt.Errorf("locking the data directory %s: %w", d.path, err)
+	}
+	return errors.Join(err, d.lock.Close())
 }
 
 // room refuses a disk that is as good as full.

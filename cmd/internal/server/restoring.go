@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/register"
@@ -63,8 +62,8 @@ func beginRestoring(c Config) (*restoring, error) {
 		return nil, cannotWrite(path, err)
 	}
 	r.dataDir = &dataDir{path: path, lock: f}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking the data directory %s: %w", path, err), f.Close())
+	if err := r.take("name another --data"); err != nil {
+		return nil, err
 	}
 	_, err = f.WriteString(restoringLine)
 	if err := errors.Join(err, f.Sync(), syncDir(path), syncDir(filepath.Dir(path))); err != nil {

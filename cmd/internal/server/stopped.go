@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault"
@@ -32,9 +31,8 @@ func findData(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("opening the data directory: %w", err)
 	}
 	d := &dataDir{path: path, lock: f}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%w: %s; stop the server first", eventstore.ErrInUse, path)
+	if err := d.take("stop the server first"); err != nil {
+		return nil, err
 	}
 	err = d.check()
 	if err == nil && d.fresh {
