@@ -12,7 +12,7 @@ import (
 	"github.com/oubli-store/oubli/keyvault/tree"
 )
 
-// expiryStep is about how many records retention looks at while everybody else waits: one or two milliseconds.
+// expiryStep is about how many records retention looks at while everybody else waits.
 const expiryStep = 512
 
 // floor is the first month for which data keys are made.
@@ -118,12 +118,11 @@ func (e *expiry) resume() (underWay bool, floor eventstore.KeyMonth, err error) 
 // begin is step 1.
 func (e *expiry) begin(ctx context.Context, before eventstore.KeyMonth) error {
 	t := e.t
-	t.shreds.turn.Lock()
-	defer t.shreds.turn.Unlock()
-	if err := t.enterAlone(); err != nil {
+	leave, err := t.enterToRekey()
+	if err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer leave()
 	b := t.v.batch()
 	defer b.Close()
 	next := t.own.clone()
@@ -277,12 +276,11 @@ func (t *tenant) closeMonths(changed map[eventstore.PersonID]struct{}) {
 // end is step 3.
 func (e *expiry) end(ctx context.Context) error {
 	t := e.t
-	t.shreds.turn.Lock()
-	defer t.shreds.turn.Unlock()
-	if err := t.enterAlone(); err != nil {
+	leave, err := t.enterToRekey()
+	if err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer leave()
 	b := t.v.batch()
 	defer b.Close()
 	next := t.own.clone()
@@ -299,12 +297,11 @@ func (e *expiry) takeReleased(ctx context.Context) error {
 		return err
 	}
 	t := e.t
-	t.shreds.turn.Lock()
-	defer t.shreds.turn.Unlock()
-	if err := t.enterAlone(); err != nil {
+	leave, err := t.enterToRekey()
+	if err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer leave()
 	b := t.v.batch()
 	defer b.Close()
 	return e.rekey(ctx, b, false, t.own.clone())

@@ -188,12 +188,11 @@ func (t *tenant) dropExpired(b batch, next *tenantKeys, now time.Time) error {
 
 // expireRefusals shreds the keys of the terms that are over, with a new root.
 func (t *tenant) expireRefusals(ctx context.Context) error {
-	t.shreds.turn.Lock()
-	defer t.shreds.turn.Unlock()
-	if err := t.enterAlone(); err != nil {
+	leave, err := t.enterToRekey()
+	if err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer leave()
 	now := t.v.c.Now()
 	b := t.v.batch()
 	defer b.Close()

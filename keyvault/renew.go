@@ -10,12 +10,11 @@ import (
 // before does not open under the register: that the database is of the same moment as the register is noticed at the next start also when nobody
 // was erased in between, and so is a log of the database that lost its end.
 func (t *tenant) renew(ctx context.Context) error {
-	t.shreds.turn.Lock()
-	defer t.shreds.turn.Unlock()
-	if err := t.enterAlone(); err != nil {
+	leave, err := t.enterToRekey()
+	if err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer leave()
 	return t.renewLocked(ctx)
 }
 

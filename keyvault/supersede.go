@@ -22,12 +22,11 @@ func (v *Vault) Supersede(ctx context.Context, tenant eventstore.TenantID, all [
 	if err != nil {
 		return err
 	}
-	t.shreds.turn.Lock()
-	defer t.shreds.turn.Unlock()
-	if err := t.enterAlone(); err != nil {
+	leave, err := t.enterToRekey()
+	if err != nil {
 		return err
 	}
-	defer t.mu.Unlock()
+	defer leave()
 	todo, err := t.toSupersede(all)
 	defer func() {
 		for _, s := range todo {

@@ -137,6 +137,19 @@ func (t *tenant) enterAlone() error {
 	return nil
 }
 
+// enterToRekey waits for the turn to re-key and takes mu alone; leave gives both back. Shreds that come meanwhile share the next re-keying.
+func (t *tenant) enterToRekey() (leave func(), err error) {
+	t.shreds.turn.Lock()
+	if err := t.enterAlone(); err != nil {
+		t.shreds.turn.Unlock()
+		return nil, err
+	}
+	return func() {
+		t.mu.Unlock()
+		t.shreds.turn.Unlock()
+	}, nil
+}
+
 // live says whether the tenant can be used.
 func (t *tenant) live() error {
 	t.mu.RLock()
