@@ -26,6 +26,13 @@
 // The records are the leaves of a Merkle tree (RFC 6962 through golang.org/x/mod/sumdb/tlog): a leaf's hash is SHA-256(0x00 ‖
 // record), a node's SHA-256(0x01 ‖ left ‖ right), the empty tree's that of nothing. A [Head] is the tree's size and its root hash.
 //
+// # Certificates
+//
+// A certificate is a JSON file of one erasure ([CertificateFormat]): its issues, each a signed statement about the stages that were behind, with the ledger
+// entries that it rests on, their proofs, a checkpoint, and from the second on the hash of the statement before and the proof that the ledger only grew
+// since. [VerifyCertificate] needs the file and the public key. Without this program: the statement as compact JSON (jq -c .issues[0].statement) has the SHA-256
+// that stands in the signed note.
+//
 // # Guaranteed
 //
 //   - An entry is durable when [Ledger.Record] returns its number.
@@ -33,12 +40,15 @@
 //     ([CheckConsistency]), and whether stored records still are what they were ([Verify]). These three are pure.
 //   - A signed [Checkpoint] opens under its ledger's public key only as it was signed ([OpenCheckpoint]): golang.org/x/mod/sumdb/note, Ed25519.
 //   - A record that was changed in any byte is refused, or changes the root.
+//   - A certificate that [VerifyCertificate] accepts was made by whoever holds the ledger's key, no issue takes back what an earlier one says, and its
+//     ledger entries were made before the keys were destroyed. Nothing is signed that would not pass.
 //
 // # Not guaranteed
 //
 //   - An entry says that something was about to be done, not that it was: after a crash in between the same act has a second entry.
 //   - Without a [Checkpoint] that was kept elsewhere, a whole ledger that was rewritten cannot be told from the right one: whoever has the vault
 //     can sign another.
+//   - Whether there is a newer issue than the last in a file, or whether what is signed is true, no check can tell.
 //   - An entry whose Record ended in [eventstore.ErrUncertain] may be there.
 //
 // The tree's hashes are held in memory: 64 bytes an entry.
