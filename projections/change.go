@@ -234,7 +234,7 @@ func (f *fold) removeRow(at tagKey, row *tagRow) error {
 	for _, p := range row.parts {
 		key := cellKey{model: p.model, period: at.period, id: p.cell}
 		m := f.model(p.model)
-		c, err := f.cell(key, len(m.Measures))
+		c, err := f.cell(key, m.Width())
 		if err != nil {
 			return err
 		}
@@ -300,7 +300,7 @@ func (f *fold) moveMark(period eventstore.Period, from, to eventstore.Mark) erro
 		f.touch(at, row)
 		for _, p := range row.parts {
 			key := cellKey{model: p.model, period: period, id: p.cell}
-			c, err := f.cell(key, len(f.model(p.model).Measures))
+			c, err := f.cell(key, f.model(p.model).Width())
 			if err != nil {
 				return err
 			}

@@ -130,7 +130,7 @@ func audit(t testing.TB, p *Projections) {
 			key := cellKey{model: p.model, period: period, id: p.cell}
 			c := want[key]
 			if c == nil {
-				c = &count{map[eventstore.Mark]bool{}, make([]uint64, len(f.model(p.model).Measures))}
+				c = &count{map[eventstore.Mark]bool{}, make([]uint64, f.model(p.model).Width())}
 				want[key] = c
 			}
 			c.marks[row.mark] = true

@@ -116,7 +116,7 @@ func (t *tenant) parseStored(m *readmodel.Model, rest []byte, it *pebble.Iterato
 	if err != nil {
 		return s, dbError(err)
 	}
-	if s.cell, err = parseCell(raw, len(m.Measures)); err != nil {
+	if s.cell, err = parseCell(raw, m.Width()); err != nil {
 		return s, err
 	}
 	s.values, err = t.keys.openValues(s.key, s.cell.values, len(m.Dimensions))

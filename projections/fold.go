@@ -199,7 +199,7 @@ func (f *fold) add(at tagKey, row *tagRow, c contribution) error {
 // target is the cell of a contribution in a period: its own, or when there are too many already, that of (other) in every dimension.
 func (f *fold) target(period eventstore.Period, c *contribution) (cellKey, *cell, error) {
 	key := cellKey{model: c.model.ID, period: period, id: c.id}
-	cell, err := f.cell(key, len(c.model.Measures))
+	cell, err := f.cell(key, c.model.Width())
 	if err != nil || cell.values != nil {
 		return key, cell, err
 	}
@@ -213,7 +213,7 @@ func (f *fold) target(period eventstore.Period, c *contribution) (cellKey, *cell
 	}
 	c.id = f.name(c.model, c.values)
 	key.id = c.id
-	cell, err = f.cell(key, len(c.model.Measures))
+	cell, err = f.cell(key, c.model.Width())
 	return key, cell, err
 }
 
@@ -246,7 +246,7 @@ func (f *fold) made(key cellKey, n int) {
 
 // addSums adds the measures of a contribution to the tag's part and to the cell.
 func (f *fold) addSums(at tagKey, p *part, target *cell, c contribution) error {
-	for i, m := range c.model.Measures {
+	for i, m := range c.model.Counters() {
 		n := c.sums[i]
 		if m.Kind == readmodel.Conversations {
 			var err error

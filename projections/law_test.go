@@ -82,7 +82,7 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 					}
 					s.talks[fmt.Sprint(c.event.Person, string(c.event.Event.Bot), "|", string(c.event.Event.Conversation))] = true
 					for i := range f.Sums {
-						if s.cell.Sums[i] += f.Sums[i]; m.Measures[i].Kind == readmodel.Conversations {
+						if s.cell.Sums[i] += f.Sums[i]; m.Counters()[i].Kind == readmodel.Conversations {
 							s.cell.Sums[i] = uint64(len(s.talks))
 						}
 					}

@@ -80,7 +80,7 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 
 func countsConversations(todo []contribution) bool {
 	for _, c := range todo {
-		for _, m := range c.model.Measures {
+		for _, m := range c.model.Counters() {
 			if m.Kind == readmodel.Conversations {
 				return true
 			}

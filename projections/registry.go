@@ -12,8 +12,8 @@ import (
 
 // models are the registered read models.
 var models = []*readmodel.Model{
-	&activity.Model,
-	&intents.Model,
+	activity.Model,
+	intents.Model,
 }
 
 // errNoProjection names what exists: a problem's text can only be a constant.

@@ -34,7 +34,7 @@ var (
 func (p *Projections) Dictionary() []Table {
 	out := make([]Table, len(p.models))
 	for i, m := range p.models {
-		out[i] = Table{Name: m.Name, Meaning: m.Meaning, Columns: columns(m)}
+		out[i] = Table{Name: m.Name, Meaning: m.Meaning.EN, Columns: columns(m)}
 	}
 	return out
 }
@@ -42,13 +42,13 @@ func (p *Projections) Dictionary() []Table {
 func columns(m *readmodel.Model) []Column {
 	out := []Column{{columnPeriod, typeString, "the day (2026-11-22), ISO week (2026-W47) or month (2026-11), in the tenant's time zone"}}
 	for _, d := range m.Dimensions {
-		out = append(out, Column{d.Name, typeString, d.Meaning + "; (none) if there was none, (other) for what is not told one by one"})
+		out = append(out, Column{d.Name, typeString, d.Meaning.EN + "; (none) if there was none, (other) for what is not told one by one"})
 	}
 	out = append(out, Column{columnPersons, typeInteger,
 		"distinct persons, of the whole period; they do not add up; null where only the days have figures"})
-	for _, m := range m.Measures {
+	for _, m := range m.Counters() {
 		out = append(out, Column{m.Name, typeInteger,
-			m.Meaning + "; for weeks and months the sum of their published days, null if none was published"})
+			m.Meaning.EN + "; for weeks and months the sum of their published days, null if none was published"})
 	}
 	return append(out, Column{columnStatus, typeString, "provisional until the period is closed, then released"})
 }

@@ -82,7 +82,7 @@ func (f *fold) parseTagRow(period eventstore.Period, b []byte) (*tagRow, error) 
 		}
 		if period.Kind == eventstore.Day {
 			var err error
-			if p.sums, b, err = parseNumbers(b, len(m.Measures)); err != nil {
+			if p.sums, b, err = parseNumbers(b, m.Width()); err != nil {
 				return nil, err
 			}
 		}

@@ -9,29 +9,30 @@ import (
 	"github.com/oubli-store/oubli/projections/readmodel"
 )
 
-// measures is how many measures there are.
-const measures = 4
-
 // Model is the read model.
-var Model = readmodel.Model{
+var Model = readmodel.New(readmodel.Model{
 	ID: 1, Name: "activity", Version: 1,
-	Meaning: "who wrote how much: persons, conversations and messages",
+	Meaning: readmodel.Text{EN: "who wrote how much: persons, conversations and messages", FR: "qui a écrit combien : personnes, conversations et messages"},
 	Dimensions: []readmodel.Dimension{
-		{Name: "channel", Meaning: "the channel, as the bot names it"},
-		{Name: "bot", Meaning: "the bot"},
-		{Name: "version", Meaning: "the bot's version"},
-		{Name: "language", Meaning: "the language of the message"},
+		{Name: "channel", Meaning: readmodel.Text{EN: "the channel, as the bot names it", FR: "le canal, tel que le bot le nomme"}},
+		{Name: "bot", Meaning: readmodel.Text{EN: "the bot", FR: "le bot"}},
+		{Name: "version", Meaning: readmodel.Text{EN: "the bot's version", FR: "la version du bot"}},
+		{Name: "language", Meaning: readmodel.Text{EN: "the language of the message", FR: "la langue du message"}},
 	},
 	Measures: []readmodel.Measure{
-		{Name: "conversations", Meaning: "conversations with at least one message on the day", Kind: readmodel.Conversations},
-		{Name: "messages_user", Meaning: "messages that persons wrote"},
-		{Name: "messages_bot", Meaning: "messages that bots wrote"},
-		{Name: "messages_operator", Meaning: "messages that human operators wrote"},
+		{Name: "conversations", Kind: readmodel.Conversations, Meaning: readmodel.Text{
+			EN: "conversations with at least one message on the day", FR: "conversations avec au moins un message dans la journée"}},
+		{Name: "messages_user", Meaning: readmodel.Text{EN: "messages that persons wrote", FR: "messages écrits par les personnes"}},
+		{Name: "messages_bot", Meaning: readmodel.Text{EN: "messages that bots wrote", FR: "messages écrits par les bots"}},
+		{Name: "messages_operator", Meaning: readmodel.Text{EN: "messages that human operators wrote", FR: "messages écrits par des conseillers humains"}},
 	},
 	Facts: facts,
 	UnknownDimension: eventstore.Refuse(eventstore.KindInvalid, "where",
 		"activity has no such dimension; there are: channel, bot, version, language"),
-}
+})
+
+// measures is how many measures there are.
+const measures = 4
 
 func facts(r *eventstore.Recorded) []readmodel.Fact {
 	e := &r.Event

@@ -34,7 +34,7 @@ func TestFacts(t *testing.T) {
 		if len(facts) != 1 || !slices.Equal(facts[0].Values, c.values) || !slices.Equal(facts[0].Sums, c.sums) {
 			t.Errorf("%v, want %v %v", facts, c.values, c.sums)
 		}
-		if len(c.sums) != len(activity.Model.Measures) {
+		if len(c.sums) != activity.Model.Width() {
 			t.Error("the facts are not as wide as the model")
 		}
 	}

@@ -5,6 +5,8 @@
 package intents
 
 import (
+	"fmt"
+
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/projections/readmodel"
 )
@@ -16,31 +18,36 @@ const Buckets = 10
 const firstBucket = 2
 
 // Model is the read model.
-var Model = readmodel.Model{
+var Model = readmodel.New(readmodel.Model{
 	ID: 2, Name: "intents", Version: 1,
-	Meaning: "what persons wanted, as the bots understood it",
+	Meaning: readmodel.Text{EN: "what persons wanted, as the bots understood it", FR: "ce que les personnes voulaient, tel que les bots l'ont compris"},
 	Dimensions: []readmodel.Dimension{
-		{Name: "bot", Meaning: "the bot"},
-		{Name: "language", Meaning: "the language of the message"},
-		{Name: "intent", Meaning: "the name of the intent"},
+		{Name: "bot", Meaning: readmodel.Text{EN: "the bot", FR: "le bot"}},
+		{Name: "language", Meaning: readmodel.Text{EN: "the language of the message", FR: "la langue du message"}},
+		{Name: "intent", Meaning: readmodel.Text{EN: "the name of the intent", FR: "le nom de l'intention"}},
 	},
 	Measures: []readmodel.Measure{
-		{Name: "uses", Meaning: "how often the intent was understood"},
-		{Name: "fallbacks", Meaning: "how often it was only the bot's fallback"},
-		{Name: "confidence_00", Meaning: "uses with a confidence from 0.0 up to 0.1, or none given"},
-		{Name: "confidence_10", Meaning: "uses with a confidence from 0.1 up to 0.2"},
-		{Name: "confidence_20", Meaning: "uses with a confidence from 0.2 up to 0.3"},
-		{Name: "confidence_30", Meaning: "uses with a confidence from 0.3 up to 0.4"},
-		{Name: "confidence_40", Meaning: "uses with a confidence from 0.4 up to 0.5"},
-		{Name: "confidence_50", Meaning: "uses with a confidence from 0.5 up to 0.6"},
-		{Name: "confidence_60", Meaning: "uses with a confidence from 0.6 up to 0.7"},
-		{Name: "confidence_70", Meaning: "uses with a confidence from 0.7 up to 0.8"},
-		{Name: "confidence_80", Meaning: "uses with a confidence from 0.8 up to 0.9"},
-		{Name: "confidence_90", Meaning: "uses with a confidence from 0.9 to 1.0"},
+		{Name: "uses", Meaning: readmodel.Text{EN: "how often the intent was understood", FR: "nombre de fois où l'intention a été comprise"}},
+		{Name: "fallbacks", Meaning: readmodel.Text{
+			EN: "how often it was only the bot's fallback", FR: "nombre de fois où ce n'était que la réponse par défaut du bot"}},
+		{Name: "confidence", Kind: readmodel.Histogram, Buckets: tenths(), Meaning: readmodel.Text{
+			EN: "uses by confidence, 1 in the last bucket, none given in the first", FR: "usages par confiance, 1 dans la dernière tranche, sans valeur dans la première"}},
 	},
 	Facts: facts,
 	UnknownDimension: eventstore.Refuse(eventstore.KindInvalid, "where",
 		"intents has no such dimension; there are: bot, language, intent"),
+})
+
+// confidence is the histogram.
+var confidence = &readmodel.Measure{Buckets: tenths()}
+
+// tenths are divisions, so that 0.3 falls into the bucket that begins with it.
+func tenths() (out []readmodel.Bucket) {
+	for i := range Buckets {
+		out = append(out, readmodel.Bucket{Label: fmt.Sprintf("%d0", i), Below: float64(i+1) / Buckets})
+	}
+	out[Buckets-1].Below = readmodel.Open
+	return out
 }
 
 func facts(r *eventstore.Recorded) []readmodel.Fact {
@@ -53,19 +60,9 @@ func facts(r *eventstore.Recorded) []readmodel.Fact {
 	if e.Intent.Fallback {
 		sums[1] = 1
 	}
-	sums[firstBucket+bucket(e.Intent.Confidence)] = 1
+	sums[firstBucket+confidence.Bucket(e.Intent.Confidence)] = 1
 	return []readmodel.Fact{{
 		Values: []string{readmodel.Value(string(e.Bot)), readmodel.Value(e.Language), readmodel.Value(e.Intent.Name)},
 		Sums:   sums,
 	}}
-}
-
-// bucket is the bucket of a confidence. The comparison is with tenths, so that 0.3 falls into the bucket that begins with it.
-func bucket(confidence float64) int {
-	for i := Buckets - 1; i > 0; i-- {
-		if confidence >= float64(i)/Buckets {
-			return i
-		}
-	}
-	return 0
 }

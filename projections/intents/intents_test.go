@@ -22,7 +22,7 @@ func TestFacts(t *testing.T) {
 	if !slices.Equal(values, []string{"shop", "fr", "order"}) || !slices.Equal(sums, []uint64{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}) {
 		t.Fatalf("%v %v", values, sums)
 	}
-	if len(sums) != len(intents.Model.Measures) {
+	if len(sums) != intents.Model.Width() {
 		t.Fatal("the facts are not as wide as the model")
 	}
 	e.Intent.Fallback = true
@@ -46,7 +46,7 @@ func TestBuckets(t *testing.T) {
 		if got := slices.Index(sums[2:], 1); got != i/10 {
 			t.Errorf("%v is in bucket %d", c, got)
 		}
-		if want := fmt.Sprintf("confidence_%d0", i/10); intents.Model.Measures[2+i/10].Name != want {
+		if want := fmt.Sprintf("confidence_%d0", i/10); intents.Model.Counters()[2+i/10].Name != want {
 			t.Errorf("bucket %d is not called %s", i/10, want)
 		}
 	}

@@ -28,48 +28,86 @@ const (
 // MaxValue bounds a value of a dimension, in bytes; a longer one counts as [Other].
 const MaxValue = 64
 
-// Kind says how a measure adds up.
-type Kind byte
-
-// The kinds of measures.
-const (
-	// Sum adds what the facts say.
-	Sum Kind = iota
-	// Conversations counts the distinct conversations of the facts; what a fact says for it is ignored. It is counted for each person id: one
-	// conversation that two of them share counts twice, also when they are one human.
-	Conversations
-)
-
 // Dimension is one way in which a model's cells differ.
-type Dimension struct{ Name, Meaning string }
-
-// Measure is one thing that is counted in a cell.
-type Measure struct {
-	Name, Meaning string
-	Kind          Kind
+type Dimension struct {
+	Name    string
+	Meaning Text
+	// Wording says that the values are what persons wrote, normalised ([Normalise]). Then they are not vocabulary: they stand in the database as keyed
+	// hashes only, and are read back from the stream when a period is closed, for the cells that may be published. Until then nothing of the model is shown.
+	Wording bool
 }
 
-// Model is one read model. Beside its dimensions every cell has a period, and beside its measures the number of distinct persons.
+// Model is one read model. Beside its dimensions every cell has a period, and beside its measures the number of distinct persons. Make one with [New].
 type Model struct {
 	// ID is the model's name in stored keys. It is never given to another model.
 	ID byte
 	// Name is the name of the table.
-	Name, Meaning string
+	Name    string
+	Meaning Text
 	// Version is raised when Facts, Dimensions or Measures change; what is stored is then made anew from the stream.
 	Version int
-	// Dimensions stand in the order of folding: the last one is folded first.
+	// Dimensions stand in the order of folding: the last one is folded into [Other] first.
 	Dimensions []Dimension
-	Measures   []Measure
-	// Facts draws facts from an event. It must be a pure function. It may not keep r.
+	// Measures stand in the order of the table's columns, behind the distinct persons.
+	Measures []Measure
+	// Facts draws facts from an event. It must be a pure function. It may not keep r. Nil: the model has none of this kind.
 	Facts func(r *eventstore.Recorded) []Fact
 	// UnknownDimension answers a question about a dimension that the model does not have; it names those that exist.
 	UnknownDimension *eventstore.Problem
+
+	counters []Counter
 }
 
-// Fact says what to add to which cell. Values and Sums are as long as the model's dimensions and measures.
+// Fact says what to add to which cell: Values as many as the model's dimensions, Sums as many as its counters.
 type Fact struct {
 	Values []string
 	Sums   []uint64
+}
+
+// New checks a model's declaration and makes it ready. It panics over a declaration that cannot work, which is a mistake of its author.
+func New(m Model) *Model {
+	seen := map[string]bool{"period": true, DistinctPersons.Name: true, "status": true}
+	name := func(n string, meaning Text) {
+		if n == "" || seen[n] || meaning.EN == "" || meaning.FR == "" {
+			panic("readmodel: " + m.Name + ": the column " + n + " has no name, no meaning in both languages, or is there twice")
+		}
+		seen[n] = true
+	}
+	name("table "+m.Name, m.Meaning)
+	for _, d := range m.Dimensions {
+		name(d.Name, d.Meaning)
+	}
+	for i := range m.Measures {
+		if m.Measures[i].Kind == Persons {
+			panic("readmodel: " + m.Name + ": persons are counted without being declared")
+		}
+		for _, c := range m.Measures[i].counters(i) {
+			name(c.Name, c.Meaning)
+			m.counters = append(m.counters, c)
+		}
+	}
+	return &m
+}
+
+// Counters lists what a cell counts, in the order of its sums. The slice is the model's own.
+func (m *Model) Counters() []Counter { return m.counters }
+
+// Width is how many sums a cell has.
+func (m *Model) Width() int { return len(m.counters) }
+
+// Offset is the place of a measure's first counter among the sums.
+func (m *Model) Offset(measure string) int {
+	for i, c := range m.counters {
+		if m.Measures[c.Measure].Name == measure {
+			return i
+		}
+	}
+	panic("readmodel: " + m.Name + " has no measure " + measure)
+}
+
+// Worded says whether the values of a dimension are wordings.
+func (m *Model) Worded() bool {
+	return len(m.Dimensions) > 0 && m.Dimensions[len(m.Dimensions)-1].Wording
 }
 
 // Dimension finds a dimension by its name; -1 if there is none.
