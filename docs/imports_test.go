@@ -41,6 +41,8 @@ var owners = map[string][]string{
 	"github.com/oklog/ulid/":          {"eventstore"},
 	"filippo.io/age":                  {"cmd/internal/backup"},
 	"github.com/hashicorp/":           {"keyvault/kms/hcvault"},
+	"github.com/parquet-go/":          {"projections/tabular"},
+	"modernc.org/":                    {"projections/sqltables"},
 	"github.com/aws/":                 {"keyvault/kms/awskms"},
 	module + "/keyvault/kms":          {"keyvault/kms", "cmd"},
 }
