@@ -107,6 +107,34 @@ func (e *EventID) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
+// AttachmentID is the random name under which the chunks of one attachment are stored: a ULID whose time part is zero. It leads to nothing but
+// sealed bytes.
+type AttachmentID ulid.ULID
+
+// NewAttachmentID draws an attachment's id from entropy (nil means crypto/rand).
+func NewAttachmentID(entropy io.Reader) (AttachmentID, error) {
+	id, err := newULID(0, entropy)
+	return AttachmentID(id), err
+}
+
+// ParseAttachmentID reads the 26-character form. The error is [ErrInvalid].
+func ParseAttachmentID(s string) (AttachmentID, error) {
+	id, err := ulid.ParseStrict(s)
+	if err != nil {
+		return AttachmentID{}, Refuse(KindInvalid, "attachment", "there is no such attachment")
+	}
+	return AttachmentID(id), nil
+}
+
+// String is the 26-character Crockford base 32 form.
+func (a AttachmentID) String() string { return ulid.ULID(a).String() }
+
+// Attachment names the chunks of one attachment of a person.
+type Attachment struct {
+	Person PersonID
+	ID     AttachmentID
+}
+
 func newULID(ms uint64, entropy io.Reader) (id ulid.ULID, err error) {
 	if entropy == nil {
 		entropy = rand.Reader

@@ -58,12 +58,15 @@ type Removal struct {
 	Control []uint64
 	// Prefixes are those of the idempotency rows that go.
 	Prefixes [][8]byte
+	// Attachments lose their chunks. For [Chunks] only.
+	Attachments []Attachment
 }
 
-// Removed names messages that were removed: all of a person's, or those below a sequence.
+// Removed names messages that were removed: all of a person's, or those below a sequence, or those of some of their attachments.
 type Removed struct {
-	Person PersonID
-	Below  uint64
+	Person      PersonID
+	Below       uint64
+	Attachments []AttachmentID
 }
 
 // Traces is what [Log.Traces] found. Each person that was asked for stands in at most one list.

@@ -177,7 +177,7 @@ func (w *writer) expect(p *plan, it *item) error {
 		if w.behind() {
 			return unavailable(errBehind)
 		}
-		m, err := w.remote.lastOf(w.ctx, w.spec.subject(it.person()))
+		m, err := w.remote.lastOf(w.ctx, w.spec.of(it.person()))
 		if err != nil && !errors.Is(err, errNoMessage) {
 			return err
 		}
@@ -197,7 +197,7 @@ func (w *writer) send(g journal.Group) (*window, error) {
 	win := w.pub.begin(g.First, len(g.Entries))
 	for i := range g.Entries {
 		e := &g.Entries[i]
-		if err := w.pub.send(win, w.spec.subject(eventstore.PersonID(e.Person)), e.Data); err != nil {
+		if err := w.pub.send(win, w.spec.subject(eventstore.PersonID(e.Person), e.Data), e.Data); err != nil {
 			return win, err
 		}
 	}

@@ -20,6 +20,16 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestChunksConformance(t *testing.T) {
+	logtest.RunChunks(t, func(t *testing.T) (eventstore.Chunks, func(*testing.T) eventstore.Chunks) {
+		r := newRoom(t, func(c *Config) { c.Settle = quick })
+		return r.s.Chunks(), func(*testing.T) eventstore.Chunks {
+			r.restart()
+			return r.s.Chunks()
+		}
+	})
+}
+
 // strayer leaves messages in the stream that no journal has.
 type strayer struct {
 	*Streams
@@ -32,7 +42,7 @@ func (s strayer) Stray(tenant eventstore.TenantID, m eventstore.Message) uint64 
 		s.r.t.Fatal(err)
 	}
 	s.r.s = nil
-	ack, err := s.r.js().Publish(context.Background(), convSpec(tenant).subject(m.Person), m.Envelope.Append(nil))
+	ack, err := s.r.js().Publish(context.Background(), convSpec(tenant).subject(m.Person, nil), m.Envelope.Append(nil))
 	if err != nil {
 		s.r.t.Fatal(err)
 	}

@@ -6,8 +6,12 @@
 //	CONV_<tenant>    conv.<tenant>.<person>  a person's events
 //	                 ctl.<tenant>            what happened to persons
 //	                 conv.<tenant>.-         empty messages, deleted at once, where an erased one was
+//	BLOB_<tenant>    blob.<tenant>.<person>.<id>  the chunks of one attachment ([Streams.Chunks])
 //	LEDGER_<tenant>  ledger.<tenant>         records; JetStream is told to deny deleting and purging
 //	STATS_<tenant>   stats.<tenant>          the same
+//
+// An empty message blob.<tenant>.- fills a place of BLOB_<tenant> in the same way. It has a journal like the others: a chunk is written twice, and is as safe as
+// an event once it is acknowledged.
 //
 // One message is one envelope (package envelope), or one record as it was given. Its sequence is JetStream's. The stream's metadata names the
 // vault (oubli.vault) and the format (oubli.format, 1). Neither Nats-Msg-Id nor any other header is stored but the expected last

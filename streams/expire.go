@@ -34,7 +34,12 @@ const (
 // message.
 func (s *Streams) Expire(ctx context.Context, tenant eventstore.TenantID, before eventstore.KeyMonth, spared func(eventstore.PersonID) bool,
 	progress func(done, left uint64)) error {
-	w, err := s.writer(convSpec(tenant))
+	return s.expire(ctx, convSpec(tenant), before, spared, progress)
+}
+
+func (s *Streams) expire(ctx context.Context, sp spec, before eventstore.KeyMonth, spared func(eventstore.PersonID) bool,
+	progress func(done, left uint64)) error {
+	w, err := s.writer(sp)
 	if err != nil {
 		return err
 	}
@@ -97,6 +102,9 @@ func (e *expiry) survey(ctx context.Context) error {
 
 func (e *expiry) rows(ctx context.Context) error {
 	tenant := e.w.spec.tenant
+	if !e.w.spec.hasRows() {
+		return nil
+	}
 	// The rows of the last group enter the index after their callers were answered.
 	if err := e.w.do(ctx, e.w.upToDate); err != nil {
 		return err

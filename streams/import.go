@@ -17,10 +17,20 @@ import (
 // the server has them all; they are on its disk a sync interval later.
 func Import(ctx context.Context, c Config, tenant eventstore.TenantID, vault eventstore.VaultID, last uint64,
 	messages iter.Seq2[eventstore.Stored, error]) (uint64, error) {
-	sp := convSpec(tenant)
+	return importLog(ctx, c, convSpec(tenant), vault, last, messages)
+}
+
+// ImportChunks makes a tenant's stream of attachments in the same way.
+func ImportChunks(ctx context.Context, c Config, tenant eventstore.TenantID, vault eventstore.VaultID, last uint64,
+	messages iter.Seq2[eventstore.Stored, error]) (uint64, error) {
+	return importLog(ctx, c, chunkSpec(tenant), vault, last, messages)
+}
+
+func importLog(ctx context.Context, c Config, sp spec, vault eventstore.VaultID, last uint64, messages iter.Seq2[eventstore.Stored, error]) (uint64, error) {
 	return importStream(ctx, c, sp, vault, last, func(yield func(message, error) bool) {
 		for m, err := range messages {
-			if !yield(message{sequence: m.Sequence, subject: sp.subject(m.Person), data: m.Envelope.Append(nil)}, err) || err != nil {
+			data := m.Envelope.Append(nil)
+			if !yield(message{sequence: m.Sequence, subject: sp.subject(m.Person, data), data: data}, err) || err != nil {
 				return
 			}
 		}

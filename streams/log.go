@@ -21,7 +21,11 @@ func (s *Streams) tooLarge(size int) bool {
 
 // Submit implements [eventstore.Log].
 func (s *Streams) Submit(ctx context.Context, tenant eventstore.TenantID, m eventstore.Message) (eventstore.Ticket, error) {
-	w, err := s.writer(convSpec(tenant))
+	return s.submit(ctx, convSpec(tenant), m)
+}
+
+func (s *Streams) submit(ctx context.Context, sp spec, m eventstore.Message) (eventstore.Ticket, error) {
+	w, err := s.writer(sp)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +43,7 @@ func (s *Streams) Submit(ctx context.Context, tenant eventstore.TenantID, m even
 	}
 	if m.Row != (row{}) {
 		it.asked = w.generation.Load()
-		if it.found, err = s.index.row(tenant, &m.Row); err != nil {
+		if it.found, err = s.index.row(sp.tenant, &m.Row); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -68,7 +72,7 @@ func (sp spec) stored(m message) (eventstore.Stored, error) {
 // Read implements [eventstore.Log]; for the zero person it yields the control messages.
 func (s *Streams) Read(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, after uint64) iter.Seq2[eventstore.Stored, error] {
 	sp := convSpec(tenant)
-	return s.read(ctx, sp, sp.subject(person), after)
+	return s.read(ctx, sp, sp.of(person), after)
 }
 
 // Replay implements [eventstore.Log].
@@ -136,7 +140,10 @@ func (w *writer) accountFor(ctx context.Context, after, to, found uint64) error 
 
 // Get implements [eventstore.Log].
 func (s *Streams) Get(ctx context.Context, tenant eventstore.TenantID, sequence uint64) (eventstore.Stored, error) {
-	sp := convSpec(tenant)
+	return s.get(ctx, convSpec(tenant), sequence)
+}
+
+func (s *Streams) get(ctx context.Context, sp spec, sequence uint64) (eventstore.Stored, error) {
 	w, err := s.writer(sp)
 	if err != nil {
 		return eventstore.Stored{}, err
@@ -159,7 +166,11 @@ func (s *Streams) Get(ctx context.Context, tenant eventstore.TenantID, sequence 
 
 // Committed implements [eventstore.Log].
 func (s *Streams) Committed(_ context.Context, tenant eventstore.TenantID) (uint64, error) {
-	w, err := s.writer(convSpec(tenant))
+	return s.committed(convSpec(tenant))
+}
+
+func (s *Streams) committed(sp spec) (uint64, error) {
+	w, err := s.writer(sp)
 	if err != nil {
 		return 0, err
 	}
@@ -168,7 +179,11 @@ func (s *Streams) Committed(_ context.Context, tenant eventstore.TenantID) (uint
 
 // Await implements [eventstore.Log].
 func (s *Streams) Await(ctx context.Context, tenant eventstore.TenantID, after uint64) (uint64, error) {
-	w, err := s.writer(convSpec(tenant))
+	return s.await(ctx, convSpec(tenant), after)
+}
+
+func (s *Streams) await(ctx context.Context, sp spec, after uint64) (uint64, error) {
+	w, err := s.writer(sp)
 	if err != nil {
 		return 0, err
 	}
@@ -177,7 +192,10 @@ func (s *Streams) Await(ctx context.Context, tenant eventstore.TenantID, after u
 
 // Count implements [eventstore.Log].
 func (s *Streams) Count(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID) (uint64, error) {
-	sp := convSpec(tenant)
+	return s.count(ctx, convSpec(tenant), person)
+}
+
+func (s *Streams) count(ctx context.Context, sp spec, person eventstore.PersonID) (uint64, error) {
 	w, err := s.writer(sp)
 	if err != nil {
 		return 0, err
@@ -185,7 +203,7 @@ func (s *Streams) Count(ctx context.Context, tenant eventstore.TenantID, person 
 	if err := w.err(); err != nil {
 		return 0, err
 	}
-	return w.count(ctx, sp.subject(person))
+	return w.count(ctx, sp.of(person))
 }
 
 // count says how many messages of a subject stand above the floor.

@@ -18,7 +18,11 @@ type opens func(context.Context, message) (row, error)
 // Open implements [eventstore.Log]. To open an open tenant again does nothing.
 func (s *Streams) Open(ctx context.Context, tenant eventstore.TenantID, vault eventstore.VaultID, create bool,
 	accept func(context.Context, eventstore.Stored) (eventstore.Row, error)) error {
-	sp := convSpec(tenant)
+	return s.openLog(ctx, convSpec(tenant), vault, create, accept)
+}
+
+func (s *Streams) openLog(ctx context.Context, sp spec, vault eventstore.VaultID, create bool,
+	accept func(context.Context, eventstore.Stored) (eventstore.Row, error)) error {
 	return s.open(ctx, sp, vault, create, func(ctx context.Context, m message) (row, error) {
 		st, err := sp.stored(m)
 		if err != nil {
@@ -53,7 +57,7 @@ func (s *Streams) open(ctx context.Context, sp spec, vault eventstore.VaultID, c
 		w.abandon()
 		return err
 	}
-	if !sp.isRecords() {
+	if sp.hasRows() {
 		w.learn()
 	}
 	s.put(w)

@@ -35,7 +35,7 @@ func openAll(ctx context.Context, sp spec, all []message, opens Opener) ([]row, 
 
 func openOne(ctx context.Context, sp spec, m message, opens Opener) (row, error) {
 	st, err := sp.stored(m)
-	if err != nil {
+	if err != nil || sp.kind == attachments { // the key of a chunk is in its event
 		return row{}, err
 	}
 	r, err := opens(ctx, sp.tenant, st)

@@ -20,8 +20,9 @@ type Rebuilt struct {
 	Rows    uint64 `json:"rows"`
 	Last    uint64 `json:"last_sequence"`
 	Missing uint64 `json:"missing_sequences"`
-	// Records counts the records of its other streams, the ledger among them.
+	// Records counts the records of its other streams, the ledger among them, Chunks the chunks of its attachments.
 	Records uint64 `json:"records"`
+	Chunks  uint64 `json:"chunks"`
 	// New says that it has no stream yet: its creation did not come to its end.
 	New bool `json:"new,omitempty"`
 }
@@ -74,14 +75,14 @@ type rebuild struct {
 
 // specs are the streams of a tenant.
 func specs(tenant eventstore.TenantID) []spec {
-	all := []spec{convSpec(tenant)}
+	all := []spec{convSpec(tenant), chunkSpec(tenant)}
 	for _, r := range recordStreams {
 		all = append(all, spec{tenant, string(r)})
 	}
 	return all
 }
 
-// survey looks at a tenant's streams: all are there, or none.
+// survey looks at a tenant's streams: all are there, or none. The one of attachments may be missing.
 func (b *rebuild) survey(ctx context.Context, tenant eventstore.TenantID) error {
 	if _, err := eventstore.ParseTenantID(string(tenant)); err != nil {
 		return err
@@ -90,9 +91,12 @@ func (b *rebuild) survey(ctx context.Context, tenant eventstore.TenantID) error 
 		b.states = map[spec]state{}
 	}
 	var missing []spec
+	there := 0
 	for _, sp := range specs(tenant) {
 		st, err := b.s.remote(sp).state(ctx)
 		switch {
+		case errors.Is(err, errNoStream) && sp.kind == attachments:
+			continue // made when its tenant is served first
 		case errors.Is(err, errNoStream):
 			missing = append(missing, sp)
 			continue
@@ -105,8 +109,9 @@ func (b *rebuild) survey(ctx context.Context, tenant eventstore.TenantID) error 
 		}
 		b.states[sp] = st
 		b.total += st.count
+		there++
 	}
-	if n := len(missing); n > 0 && n < len(specs(tenant)) {
+	if n := len(missing); n > 0 && there > 0 {
 		return damaged("the stream %s is gone", missing[0].stream())
 	}
 	return nil
@@ -124,8 +129,12 @@ func (b *rebuild) tenant(ctx context.Context, tenant eventstore.TenantID) (Rebui
 		if err != nil {
 			return out, err
 		}
-		if sp.isRecords() {
+		switch {
+		case sp.isRecords():
 			out.Records += built.found
+			continue
+		case sp.kind == attachments:
+			out.Chunks = built.found
 			continue
 		}
 		out.Events, out.Rows, out.Last, out.Missing = built.found, built.rows, st.last, st.last-built.found
@@ -145,7 +154,7 @@ func (b *rebuild) stream(ctx context.Context, sp spec, st state) (*building, err
 			return failed == nil
 		}
 		built.pending = append(built.pending, m)
-		if len(built.pending) == buildCount {
+		if len(built.pending) == sp.atOnce() {
 			failed = built.take(ctx)
 		}
 		return failed == nil

@@ -33,7 +33,7 @@ type state struct {
 	vault   string
 	format  string
 	// first is the sequence of the first message that is there.
-	first, last, count uint64
+	first, last, count, bytes uint64
 }
 
 var errNoStream = errors.New("the stream does not exist")
@@ -60,6 +60,7 @@ func stateOf(i *jetstream.StreamInfo) state {
 		first:   i.State.FirstSeq,
 		last:    i.State.LastSeq,
 		count:   i.State.Msgs,
+		bytes:   i.State.Bytes,
 	}
 }
 
@@ -75,7 +76,11 @@ func (r remote) count(ctx context.Context, subject string) (uint64, error) {
 	if err != nil {
 		return 0, unavailable(err)
 	}
-	return info.State.Subjects[subject], nil
+	var n uint64
+	for _, of := range info.State.Subjects { // several if the subject has a wildcard
+		n += of
+	}
+	return n, nil
 }
 
 // destroy deletes a message and overwrites its bytes. No error if it is gone already.

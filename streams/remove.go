@@ -15,7 +15,10 @@ const removeCount = 500
 // after a crash, and the watermark's anchor leaves it; then each message is destroyed, at a bounded rate. What is in the journal goes when
 // its segment is trimmed: the segment is closed at the end, see [Streams.AwaitTrim].
 func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, what eventstore.Removal, progress func(done, left uint64)) error {
-	sp := convSpec(tenant)
+	return s.remove(ctx, convSpec(tenant), what, progress)
+}
+
+func (s *Streams) remove(ctx context.Context, sp spec, what eventstore.Removal, progress func(done, left uint64)) error {
 	w, err := s.writer(sp)
 	if err != nil {
 		return err
@@ -29,8 +32,9 @@ func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, what e
 		return err
 	}
 	r.left = uint64(len(control))
-	for _, p := range what.Persons {
-		n, err := r.countBelow(ctx, sp.person(p), what.Below)
+	subjects := sp.going(what)
+	for _, subject := range subjects {
+		n, err := r.countBelow(ctx, subject, what.Below)
 		if err != nil {
 			return err
 		}
@@ -45,8 +49,8 @@ func (s *Streams) Remove(ctx context.Context, tenant eventstore.TenantID, what e
 			return err
 		}
 	}
-	for _, p := range what.Persons {
-		if err := r.person(ctx, sp.person(p), what.Below); err != nil {
+	for _, subject := range subjects {
+		if err := r.person(ctx, subject, what.Below); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -18,13 +19,17 @@ import (
 // Traces implements [eventstore.Log]. In the journal it looks at every record that can be read, void ones too; what is behind a torn end was never
 // acknowledged and goes with its segment. In the files of the stream it looks for the subjects as bytes, wherever they stand.
 func (s *Streams) Traces(ctx context.Context, tenant eventstore.TenantID, of []eventstore.Removed) (out eventstore.Traces, err error) {
-	w, err := s.writer(convSpec(tenant))
+	return s.traces(ctx, convSpec(tenant), of)
+}
+
+func (s *Streams) traces(ctx context.Context, sp spec, of []eventstore.Removed) (out eventstore.Traces, err error) {
+	w, err := s.writer(sp)
 	if err != nil {
 		return out, err
 	}
 	looked := lookout{}
 	for _, r := range of {
-		looked[r.Person] = max(looked[r.Person], end(r))
+		looked.add(r)
 	}
 	found, err := looked.inJournal(w.j)
 	if err != nil {
@@ -45,8 +50,36 @@ func (s *Streams) Traces(ctx context.Context, tenant eventstore.TenantID, of []e
 	return out, nil
 }
 
-// lookout maps the persons that are looked for to the sequence below which a message of theirs is a trace.
-type lookout map[eventstore.PersonID]uint64
+// lookout maps the persons that are looked for to what is a trace of them.
+type lookout map[eventstore.PersonID]sought
+
+// sought are the messages of a person below a sequence, or the chunks of some attachments.
+type sought struct {
+	below uint64
+	only  map[eventstore.AttachmentID]struct{} // nil: all
+}
+
+func (l lookout) add(r eventstore.Removed) {
+	known, there := l[r.Person]
+	next := sought{below: max(known.below, end(r))}
+	if len(r.Attachments) > 0 && (!there || known.only != nil) {
+		next.only = map[eventstore.AttachmentID]struct{}{}
+		maps.Copy(next.only, known.only)
+		for _, id := range r.Attachments {
+			next.only[id] = struct{}{}
+		}
+	}
+	l[r.Person] = next
+}
+
+// has says whether a message is among what is sought.
+func (s sought) has(sequence uint64, id eventstore.AttachmentID) bool {
+	if s.only != nil {
+		_, there := s.only[id]
+		return there
+	}
+	return sequence < s.below
+}
 
 // end is behind the last sequence that was removed.
 func end(r eventstore.Removed) uint64 {
@@ -72,7 +105,7 @@ func (l lookout) inJournal(j *journal.Journal) (map[eventstore.PersonID]bool, er
 	err := j.Everything(func(g journal.Group) {
 		for i := range g.Entries {
 			p := eventstore.PersonID(g.Entries[i].Person)
-			if below, asked := l[p]; asked && g.First+uint64(i) < below {
+			if want, asked := l[p]; asked && want.has(g.First+uint64(i), attachmentOf(g.Entries[i].Data)) {
 				found[p] = true
 			}
 		}
@@ -126,14 +159,14 @@ func (l lookout) inFile(ctx context.Context, sp spec, path string, found map[eve
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	prefix := []byte("conv." + string(sp.tenant) + ".")
-	overlap := beforeSubject + len(prefix) + idSize
+	prefix := []byte(sp.prefix())
+	overlap := beforeSubject + len(prefix) + 2*idSize + 1
 	buf := make([]byte, searchBytes)
 	kept := 0
 	for {
 		n, err := io.ReadFull(f, buf[kept:])
 		piece := buf[:kept+n]
-		l.inBytes(piece, kept, prefix, found)
+		l.inBytes(piece, kept, sp, prefix, found)
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
 			return nil
 		}
@@ -148,7 +181,11 @@ func (l lookout) inFile(ctx context.Context, sp spec, path string, found map[eve
 }
 
 // inBytes looks at the subjects in a piece that do not lie whole in its first seen bytes.
-func (l lookout) inBytes(b []byte, seen int, prefix []byte, found map[eventstore.PersonID]bool) {
+func (l lookout) inBytes(b []byte, seen int, sp spec, prefix []byte, found map[eventstore.PersonID]bool) {
+	size := idSize
+	if sp.kind == attachments {
+		size = 2*idSize + 1
+	}
 	for from := 0; ; {
 		i := bytes.Index(b[from:], prefix)
 		if i < 0 {
@@ -156,18 +193,29 @@ func (l lookout) inBytes(b []byte, seen int, prefix []byte, found map[eventstore
 		}
 		at := from + i
 		from = at + len(prefix)
-		if from+idSize > len(b) {
+		if from+size > len(b) && from+idSize > len(b) {
 			return // whole in the next piece
 		}
-		if from+idSize <= seen {
+		if from+size <= seen {
 			continue
 		}
 		p, err := eventstore.ParsePersonID(string(b[from : from+idSize]))
 		if err != nil {
 			continue
 		}
-		below, asked := l[p]
-		if asked && (at < beforeSubject || binary.LittleEndian.Uint64(b[at-beforeSubject:]) < below) {
+		want, asked := l[p]
+		if !asked {
+			continue
+		}
+		var sequence uint64
+		if at >= beforeSubject {
+			sequence = binary.LittleEndian.Uint64(b[at-beforeSubject:])
+		}
+		var id eventstore.AttachmentID
+		if from+size <= len(b) && size > idSize {
+			id, _ = eventstore.ParseAttachmentID(string(b[from+idSize+1 : from+size]))
+		}
+		if want.has(sequence, id) {
 			found[p] = true
 		}
 	}

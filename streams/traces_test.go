@@ -30,13 +30,13 @@ func TestTracesWherever(t *testing.T) {
 			t.Fatal(err)
 		}
 		for below, want := range map[uint64]bool{8: true, 7: false, 1 << 63: true} {
-			found, err := lookout{p: below, other: below}.inFiles(context.Background(), sp, root)
+			found, err := lookout{p: {below: below}, other: {below: below}}.inFiles(context.Background(), sp, root)
 			if err != nil || found[p] != want || found[other] {
 				t.Errorf("at %d, below %d: %v, %v", at, below, found, err)
 			}
 		}
 	}
-	if _, err := (lookout{p: 1}).inFiles(context.Background(), sp, t.TempDir()); err == nil {
+	if _, err := (lookout{p: {below: 1}}).inFiles(context.Background(), sp, t.TempDir()); err == nil {
 		t.Error("files that are not there were searched")
 	}
 }

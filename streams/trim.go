@@ -98,7 +98,11 @@ func (w *writer) forgetTrimmed() {
 // AwaitTrim blocks until the journal of a tenant's conversations has dropped everything that stands in it now. After [Streams.Remove] this is when
 // the last ciphertext of the removed messages has left log/, about [Config.Settle] later.
 func (s *Streams) AwaitTrim(ctx context.Context, tenant eventstore.TenantID) error {
-	w, err := s.writer(convSpec(tenant))
+	return s.awaitTrim(ctx, convSpec(tenant))
+}
+
+func (s *Streams) awaitTrim(ctx context.Context, sp spec) error {
+	w, err := s.writer(sp)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ type writer struct {
 func newWriter(s *Streams, sp spec) (*writer, error) {
 	w := &writer{
 		s: s, spec: sp, remote: s.remote(sp),
-		queue: make(chan *item, queueSize), commands: make(chan func()),
+		queue: make(chan *item, sp.queueSize()), commands: make(chan func()),
 		stop: make(chan struct{}), done: make(chan struct{}),
 		removing: make(chan struct{}, 1), doomed: map[uint64]struct{}{},
 		gone: map[uint64]struct{}{}, settled: map[uint64]time.Time{}, syncs: make(chan error, 1),

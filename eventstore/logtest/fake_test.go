@@ -18,6 +18,13 @@ func TestFake(t *testing.T) {
 	})
 }
 
+func TestFakeChunks(t *testing.T) {
+	logtest.RunChunks(t, func(*testing.T) (eventstore.Chunks, func(*testing.T) eventstore.Chunks) {
+		f := logtest.NewChunks()
+		return f, func(*testing.T) eventstore.Chunks { return f }
+	})
+}
+
 func TestFakeOutage(t *testing.T) {
 	f := logtest.New()
 	accept := func(context.Context, eventstore.Stored) (eventstore.Row, error) { return eventstore.Row{}, nil }

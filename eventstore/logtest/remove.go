@@ -41,7 +41,8 @@ func (f *Fake) remove(id eventstore.TenantID, r eventstore.Removal) (removed uin
 			continue
 		}
 		theirs := !m.Person.IsZero() && slices.Contains(r.Persons, m.Person) && (r.Below == 0 || m.Sequence < r.Below)
-		if theirs || slices.Contains(r.Control, m.Sequence) {
+		named := slices.Contains(r.Attachments, eventstore.Attachment{Person: m.Person, ID: m.Envelope.Event})
+		if theirs || named || slices.Contains(r.Control, m.Sequence) {
 			t.messages[i] = nil
 			removed++
 		}
@@ -65,7 +66,8 @@ func (f *Fake) Traces(ctx context.Context, id eventstore.TenantID, of []eventsto
 	out := eventstore.Traces{Searched: f.traces.Searched}
 	for _, r := range of {
 		stored := slices.ContainsFunc(t.messages, func(m *message) bool {
-			return m != nil && m.Person == r.Person && (r.Below == 0 || m.Sequence < r.Below)
+			return m != nil && m.Person == r.Person && (r.Below == 0 || m.Sequence < r.Below) &&
+				(r.Attachments == nil || slices.Contains(r.Attachments, eventstore.AttachmentID(m.Envelope.Event)))
 		})
 		switch {
 		case slices.Contains(f.traces.Journal, r.Person):
