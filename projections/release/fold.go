@@ -1,30 +1,3 @@
-// Package release is the rules that make figures anonymous. It is pure: cells in, publishable figures out.
-//
-// # The k-rule
-//
-// A cell with fewer than k distinct persons is not published. [Fold] merges such cells into one whose last dimension reads "(other)", if
-// together they have k distinct persons; what is still below k is merged further with the next dimension up also reading "(other)", and so on. What
-// cannot reach k even with every dimension folded is left out, and only the fact that something was left out is told.
-//
-// Distinct means distinct: a person with ten rare intents is one person of the folded cell. That is why a cell that may be folded must bring its
-// members with it; a sum of counts would let one person pass for ten.
-//
-// With k = 3, of the cells (fr, order: 7 persons), (fr, refund: 2), (fr, hello: 2 others), (en, order: 1), the first is published, the second and
-// third as (fr, (other): 4), and the fourth not at all: (en, (other)) has one person, and ((other), (other)) still one, as what was published
-// is not folded again.
-//
-// # Totals
-//
-// A total is a sum of published figures ([Total], [Roll]), never of hidden ones, so subtracting tells nothing. Persons have no total: they are
-// distinct within one cell of one period.
-//
-// # Provisional figures
-//
-// [Provisional] rounds every count down to a multiple of k.
-//
-// # Not here
-//
-// These rules do not know how often figures are renewed, and do not defend against somebody who plays k persons.
 package release
 
 import (
@@ -64,7 +37,11 @@ type Figures struct {
 
 // NeedsMembers says whether a cell may be merged with others, so that [Fold] must know its members.
 func NeedsMembers(values []string, persons uint64, k int) bool {
-	return persons < uint64(k) || (len(values) > 0 && values[len(values)-1] == readmodel.Other)
+	return persons < uint64(k) || endsInOther(values)
+}
+
+func endsInOther(values []string) bool {
+	return len(values) > 0 && values[len(values)-1] == readmodel.Other
 }
 
 // group is several cells on their way to being merged.
@@ -87,12 +64,26 @@ func (g *group) take(members []Member, sums []uint64, cells int) {
 
 // Fold applies the k-rule to the cells of one period, which have different values. The cells are not changed.
 func Fold(cells []Cell, k int) Figures {
-	var out Figures
+	out, _ := fold(cells, func(persons uint64) (uint64, bool, error) { return persons, persons >= uint64(k), nil }) // which never fails
+	return out
+}
+
+// judge says how many persons a group of cells is told to have, and whether that is enough to publish it.
+type judge func(persons uint64) (told uint64, enough bool, err error)
+
+// fold publishes the cells that are judged large enough, folds the others, and so on up. Every cell, and every group that a fold makes, is judged once.
+func fold(cells []Cell, enough judge) (out Figures, err error) {
 	var pending []*group
 	for _, c := range cells {
-		if !NeedsMembers(c.Values, c.Persons, k) {
-			out.Rows = append(out.Rows, Figure{Values: slices.Clone(c.Values), Persons: c.Persons, Sums: slices.Clone(c.Sums)})
-			continue
+		if !endsInOther(c.Values) {
+			told, ok, err := enough(c.Persons)
+			if err != nil {
+				return Figures{}, err
+			}
+			if ok {
+				out.Rows = append(out.Rows, Figure{Values: slices.Clone(c.Values), Persons: told, Sums: slices.Clone(c.Sums)})
+				continue
+			}
 		}
 		g := &group{values: slices.Clone(c.Values), members: map[Member]struct{}{}, sums: make([]uint64, len(c.Sums))}
 		g.take(c.Members, c.Sums, 1)
@@ -102,18 +93,26 @@ func Fold(cells []Cell, k int) Figures {
 		var left []*group
 		for _, g := range merge(pending, depth) {
 			// Values that end in (other) already belong with what folds further up: one row for one combination of values.
-			if len(g.members) < k || (depth > 0 && g.values[depth-1] == readmodel.Other) {
+			if depth > 0 && g.values[depth-1] == readmodel.Other {
+				left = append(left, g)
+				continue
+			}
+			told, ok, err := enough(uint64(len(g.members)))
+			if err != nil {
+				return Figures{}, err
+			}
+			if !ok {
 				left = append(left, g)
 				continue
 			}
 			out.Folded = out.Folded || g.cells > 1 || g.changed(cells)
-			out.Rows = append(out.Rows, Figure{Values: g.values, Persons: uint64(len(g.members)), Sums: g.sums})
+			out.Rows = append(out.Rows, Figure{Values: g.values, Persons: told, Sums: g.sums})
 		}
 		pending = left
 	}
 	out.Hidden = len(pending) > 0
 	slices.SortFunc(out.Rows, func(a, b Figure) int { return slices.Compare(a.Values, b.Values) })
-	return out
+	return out, nil
 }
 
 // changed says whether a group of one cell has other values than that cell had.
