@@ -135,12 +135,16 @@ func (i *importer) begin(ctx context.Context, c Config, js jetstream.JetStream, 
 	}
 	config := i.spec.config(vault, c.Replicas)
 	config.FirstSeq = i.next
-	if _, err := js.CreateStream(short, config); err != nil {
+	quicken(&config, c.Conn)
+	st, err := js.CreateStream(short, config)
+	if err != nil {
 		return unavailable(fmt.Errorf("creating the stream: %w", err))
 	}
-	var err error
-	i.pub, err = newPublisher(c.Conn, i.spec.stream())
-	return err
+	if i.pub, err = newPublisher(c.Conn, i.spec.stream()); err != nil {
+		return err
+	}
+	i.pub.batched = st.CachedInfo().Config.AllowBatchPublish
+	return nil
 }
 
 // upTo fills the hole before a sequence with empty messages.

@@ -128,10 +128,13 @@ func (w *writer) create(ctx context.Context, vault eventstore.VaultID) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerWait)
 	defer cancel()
-	st, err := w.s.js.CreateStream(ctx, w.spec.config(vault, w.s.c.Replicas))
+	config := w.spec.config(vault, w.s.c.Replicas)
+	quicken(&config, w.s.c.Conn)
+	st, err := w.s.js.CreateStream(ctx, config)
 	if err != nil {
 		return unavailable(fmt.Errorf("creating the stream: %w", err))
 	}
+	w.pub.batched = st.CachedInfo().Config.AllowBatchPublish
 	w.mark.created = st.CachedInfo().Created.UnixNano()
 	if w.j, err = journal.Create(w.s.c.FS, w.dir(), w.identity(), 1); err != nil {
 		return journalError(err)
@@ -145,6 +148,7 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 	if err := w.sameStream(st); err != nil {
 		return err
 	}
+	w.pub.batched = st.batched
 	before := w.mark
 	var err error
 	w.j, err = journal.Open(w.s.c.FS, w.dir(), w.identity(), w.replayed)
@@ -195,7 +199,22 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 	if err != nil {
 		return err
 	}
-	return w.removeAgain(ctx)
+	if err := w.removeAgain(ctx); err != nil {
+		return err
+	}
+	w.allowBatches(ctx)
+	return nil
+}
+
+// allowBatches has a stream that was made before there were fast batches take them. It works without.
+func (w *writer) allowBatches(ctx context.Context) {
+	if w.pub.batched || !takesBatches(w.s.c.Conn) {
+		return
+	}
+	var err error
+	if w.pub.batched, err = w.remote.allowBatches(ctx); err != nil {
+		w.s.c.Logger.Warn("the stream keeps its setting; its messages are published one by one", "stream", w.spec.stream(), "error", err)
+	}
 }
 
 // replayed takes one record of the journal's tail into the mark and, if it came after the mark, into the index.

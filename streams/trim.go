@@ -67,6 +67,11 @@ func (w *writer) trim(now time.Time) {
 		err := w.s.index.flush()
 		_ = w.do(w.ctx, func() error {
 			w.trimming = false
+			// A server that could not write says so when it is asked again: it no longer has what it acknowledged.
+			w.tryCatchUp()
+			if w.behind() || w.err() != nil {
+				return nil
+			}
 			if err == nil {
 				err = w.j.Trim(upTo)
 			}

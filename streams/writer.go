@@ -32,8 +32,8 @@ const (
 //		group = the first message that waits, and whatever waits beside it (at most 4,096 messages or 4 MiB)
 //		for each: a duplicate? does the expected sequence hold? what is left gets the next sequences
 //		write the group to the journal as one record
-//		sync the journal            at the same time: publish each with its own Nats-Expected-Last-Sequence,
-//		                            and put the rows of the group before into the index
+//		sync the journal            at the same time: publish all, as one fast batch (see publisher), each with its own
+//		                            Nats-Expected-Last-Sequence, and put the rows of the group before into the index
 //		answer those that asked to be Journalled when the sync is done; all others when both are
 //	}
 //
@@ -47,7 +47,7 @@ const (
 //  2. journalled: all up to here is synced in the journal. published: all up to here is in the stream. Readers see up to the lower of the
 //     two (committed). A sequence is given out once: what is journalled keeps its sequence and reaches the stream under it or never.
 //  3. The journal's record is with the operating system before the first message of its group is sent. So after the death of this process
-//     alone the stream is never ahead of the journal; after a power failure it is by at most one group.
+//     alone the stream is never ahead of the journal (it can be behind: the server writes a little later); after a power failure it is by at most one group.
 //  4. No caller is told yes before the sync of its record returned. No caller is told no (ErrUnavailable, ErrConflict) whose message can still
 //     come up: a record whose write failed is void only once a new segment says so.
 //  5. The index is never ahead of the journal: a group's rows enter it after the sync.
