@@ -27,6 +27,9 @@ type Statement struct {
 	// Basis is the article that was applied, as a code such as gdpr-17-1-b; empty if none was named.
 	Basis string    `json:"basis,omitempty"`
 	Scope ScopeCode `json:"scope"`
+	// Again: the erasure was carried out again on data that were restored from a backup, under the ledger entry of the first time, which may
+	// be about a part or about fewer persons.
+	Again bool `json:"again,omitempty"`
 	// Ticket is the salted hash of the ticket, in hexadecimal, as the ledger has it; empty if there was none.
 	Ticket string `json:"ticket,omitempty"`
 	// Issued is when the issue was made, in whole milliseconds (UTC), as are all times here.

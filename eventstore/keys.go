@@ -306,7 +306,10 @@ const (
 	TableTokens   MetaTable = "tokens"
 	TableErasures MetaTable = "erasures"
 	// TableErased leads from a person to the erasure that took them.
-	TableErased   MetaTable = "erased"
+	TableErased MetaTable = "erased"
+	// TableCertificates holds the certificate of each erasure, under its id.
+	TableCertificates MetaTable = "certificates"
+
 	TableRequests MetaTable = "requests"
 	TableImports  MetaTable = "imports"
 	// TableRetention holds the run of retention that is under way and the last one.

@@ -122,6 +122,11 @@ func TestCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	restored := o.statement
+	restored.Again, restored.Ticket, restored.Persons = true, "", append(slices.Clone(restored.Persons), eventstore.PersonID{15: 9})
+	if _, err := o.certifier.Certify(t.Context(), tenant, restored, []uint64{o.entry}, nil); err != nil {
+		t.Errorf("an erasure that a restore repeats, of more persons: %v", err)
+	}
 	if v, err := VerifyCertificate(again, o.public); err != nil || len(v.Issues) != 3 {
 		t.Errorf("a third issue, on a file with white space: %v", err)
 	}
@@ -150,6 +155,7 @@ func TestCertifyRefuses(t *testing.T) {
 		"not removed":          {change(func(s *eventstore.Statement) { s.Stages = s.Stages[:4] }), []uint64{o.entry}, nil},
 		"stages ahead":         {change(func(s *eventstore.Statement) { s.Issued = erasedAt }), []uint64{o.entry}, nil},
 		"no entry":             {o.later(), nil, nil},
+		"no entry, again":      {change(func(s *eventstore.Statement) { s.Again = true }), nil, nil},
 		"an entry about other": {o.later(), []uint64{wrong}, nil},
 		"an entry of no erase": {o.later(), []uint64{1}, nil},
 		"more persons":         {change(func(s *eventstore.Statement) { s.Persons = append(s.Persons, eventstore.PersonID{15: 3}) }), []uint64{o.entry}, nil},

@@ -24,6 +24,8 @@ type page struct {
 	// opening is held from looking for a person's erasure to having one, so that there is never a second.
 	opening lock
 	loaded  bool // guarded by opening
+	// certifying is held while an issue of a certificate is made and stored, so that they have one order. It comes after a run's lock.
+	certifying lock
 
 	mu   sync.Mutex
 	runs map[string]*run
@@ -68,7 +70,7 @@ func (s *Service) page(ctx context.Context, tenant eventstore.TenantID) (*page, 
 	s.book.mu.Lock()
 	p := s.book.tenants[tenant]
 	if p == nil {
-		p = &page{opening: newLock(), runs: map[string]*run{}, of: map[eventstore.PersonID]*run{}}
+		p = &page{opening: newLock(), certifying: newLock(), runs: map[string]*run{}, of: map[eventstore.PersonID]*run{}}
 		s.book.tenants[tenant] = p
 	}
 	s.book.mu.Unlock()

@@ -20,7 +20,8 @@
 //	6  shredded   Keys.Shred: the acknowledgement
 //	7  projected  every projection has passed the event of 5
 //	8  removed    Log.Remove of messages, person events and idempotency rows, after Config.Settle; after as long again a second sweep, and a search
-//	              (Log.Traces) of the journal and the stream's files that finds nothing of the persons; then completed
+//	              (Log.Traces) of the journal and the stream's files that finds nothing of the persons
+//	9  completed  the last issue of the certificate is signed and stored
 //
 // The intent comes first because it alone names the whole set in one write: whatever member is asked about next, in this process or after
 // a crash, finds the one id. Nothing happens to the person before the ledger entry of step 3.
@@ -28,6 +29,12 @@
 // An error of Erase before step 3 is done withdraws the intent: nothing happens. When that cannot be known (ErrUncertain of the ledger, or the
 // withdrawing itself fails) the intent stays, and asking again, Run or Resume completes it, as they do whatever fails later. A legal hold
 // that begins between 1 and 4 withdraws it too, and the ledger is told by an entry [ActErasureRefused].
+//
+// # Certificates
+//
+// The certificate of an erasure ([eventstore.Certifier]) gets an issue once projected and once removed, and whenever it is asked for and stages have been reached
+// since. An issue is stored before anybody gets it, and the stage completed is the moment of the one that says so: after a crash between the two the row
+// follows the certificate, so that there is one chain and no stage twice.
 //
 // # Erasing a part
 //
@@ -96,5 +103,5 @@
 //   - A state that a link spreads to who joins a set has no entry that names the joined record, until the next act on the set.
 //   - Rows of [eventstore.Meta] are sealed but not shredded: an expired note is deleted, and an old copy of the vault keeps it.
 //   - Two erasures that both began before their persons were linked stay two, and both complete; each person leads to one of them, always the same.
-//   - No certificate yet.
+//   - What a certificate says about backups is what this server knows of those that it made.
 package rights

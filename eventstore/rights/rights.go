@@ -31,6 +31,10 @@ type Config struct {
 	Retention func(eventstore.TenantID) (time.Duration, error)
 	// NoteLife is how long notes and tickets are kept (0: 365 days).
 	NoteLife time.Duration
+	// Certifier signs what is certain about erasures (nil: there are no certificates, and completed follows removed at once).
+	Certifier eventstore.Certifier
+	// BackupsUntil is when the last backup that was made before now must not be used any more; zero if there is none (nil: there are none).
+	BackupsUntil func(context.Context, eventstore.TenantID) (time.Time, error)
 	// Logger is told what Run could not do yet (nil: nobody).
 	Logger *slog.Logger
 }
@@ -114,7 +118,7 @@ const (
 	Shredded  Stage = "shredded"
 	Projected Stage = "projected"
 	Removed   Stage = "removed"
-	// Completed follows Removed at once; the signed certificate that will stand for it is not made yet.
+	// Completed is the moment of the certificate's last issue.
 	Completed Stage = "completed"
 )
 

@@ -119,12 +119,16 @@ func (s *Service) later(ctx context.Context, tenant eventstore.TenantID, w *run,
 }
 
 // project is step 7.
-func (s *Service) project(ctx context.Context, tenant eventstore.TenantID, _ *page, w *run) error {
+func (s *Service) project(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
 	return s.later(ctx, tenant, w, func() error {
 		if w.row.reached(Projected) || s.c.Passed != nil && s.c.Passed(tenant) < w.row.Announced {
 			return nil
 		}
-		return s.reach(ctx, tenant, w, Projected)
+		if err := s.reach(ctx, tenant, w, Projected); err != nil || s.c.Certifier == nil {
+			return err
+		}
+		_, err := s.certify(ctx, tenant, p, &w.row, false)
+		return err
 	})
 }
 

@@ -30,6 +30,8 @@ func (s *Service) remove(ctx context.Context, tenant eventstore.TenantID, p *pag
 		case w.row.reached(Completed):
 			p.remove(w)
 			return nil
+		case w.row.reached(Removed):
+			return s.complete(ctx, tenant, p, w)
 		case !w.row.Swept.IsZero() || !w.row.reached(Projected) || s.now().Sub(w.row.Stages[Shredded]) < s.c.Settle:
 			return nil
 		}
@@ -161,9 +163,8 @@ func (s *Service) searched(ctx context.Context, tenant eventstore.TenantID, p *p
 		w.lookAgain = s.now().Add(s.c.Settle)
 		return s.save(ctx, tenant, w)
 	}
-	if err := s.reach(ctx, tenant, w, Removed, Completed); err != nil {
+	if err := s.reach(ctx, tenant, w, Removed); err != nil {
 		return err
 	}
-	p.remove(w)
-	return nil
+	return s.complete(ctx, tenant, p, w)
 }

@@ -220,6 +220,32 @@ func (l *entries) of(act eventstore.Act) (out []eventstore.Entry) {
 	return out
 }
 
+// notary certifies as the ledger does, without signatures: a file is the list of its statements, and none takes back what the one before says.
+type notary struct{}
+
+func (notary) Certify(_ context.Context, _ eventstore.TenantID, s eventstore.Statement, entries []uint64, earlier []byte) ([]byte, error) {
+	var all []eventstore.Statement
+	if earlier != nil && json.Unmarshal(earlier, &all) != nil {
+		return nil, eventstore.ErrDamaged
+	}
+	if len(s.Stages) < 3 || len(entries) != 1 || entries[0] == 0 {
+		return nil, eventstore.ErrInvalid
+	}
+	if n := len(all); n > 0 && (len(s.Stages) < len(all[n-1].Stages) || !slices.Equal(s.Stages[:len(all[n-1].Stages)], all[n-1].Stages) || s.Erasure != all[n-1].Erasure) {
+		return nil, eventstore.ErrInvalid
+	}
+	return json.Marshal(append(all, s))
+}
+
+// certified reads what the certificate of an erasure says, issue by issue.
+func (w *world) certified(s *Service, id string) (all []eventstore.Statement) {
+	w.t.Helper()
+	file, err := s.Certificate(context.Background(), tenant, id)
+	w.must(err)
+	w.must(json.Unmarshal(file, &all))
+	return all
+}
+
 // stream is what [eventstore.Store] does, over the same contracts, in its simplest form.
 type stream struct {
 	keys eventstore.Keys
@@ -446,7 +472,7 @@ func (w *world) append(handle, text string) eventstore.PersonID {
 func (w *world) service() *Service {
 	keys := faultyKeys{w.keys, w.f}
 	s := New(Config{
-		Keys: keys, Meta: faultyMeta{w.keys, w.f}, Log: faultyLog{w.log, w.f}, Ledger: w.ledger, Now: w.now, Poll: time.Millisecond,
+		Keys: keys, Meta: faultyMeta{w.keys, w.f}, Log: faultyLog{w.log, w.f}, Ledger: w.ledger, Certifier: notary{}, Now: w.now, Poll: time.Millisecond,
 		Passed: func(eventstore.TenantID) uint64 { w.mu.Lock(); defer w.mu.Unlock(); return w.passed },
 	})
 	s.store = &stream{w.keys, w.log, w.f}
@@ -488,6 +514,11 @@ func (w *world) audit(s *Service, id string) {
 			w.t.Errorf("stage %s is reached at %v, after %v", stage, at, before)
 		}
 		before = at
+	}
+	issues := w.certified(s, id)
+	last := issues[len(issues)-1]
+	if len(issues) > 3 || len(last.Stages) != 6 || !last.Stages[5].At.Equal(e.Stages[Completed]) || len(last.Persons) != len(e.Persons) {
+		w.t.Errorf("%d issues of the certificate, the last says %+v", len(issues), last)
 	}
 	var refs [][]eventstore.LedgerReference
 	for _, entry := range w.ledger.of(eventstore.ActErased) {

@@ -117,6 +117,7 @@ type Rights interface {
 	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)
 	Set(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, c rights.Change, reason eventstore.Reason) (rights.Standing, error)
 	Erasure(ctx context.Context, tenant eventstore.TenantID, id string) (rights.Erasure, error)
+	Certificate(ctx context.Context, tenant eventstore.TenantID, id string) ([]byte, error)
 	Expire(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, before eventstore.KeyMonth) (rights.Expiry, error)
 	Expiry(ctx context.Context, tenant eventstore.TenantID) (rights.Expiry, error)
 }

@@ -236,6 +236,10 @@ func (f *fakeRights) Erasure(context.Context, eventstore.TenantID, string) (righ
 	return rights.Erasure{}, eventstore.ErrNotFound
 }
 
+func (f *fakeRights) Certificate(context.Context, eventstore.TenantID, string) ([]byte, error) {
+	return nil, eventstore.ErrNotFound
+}
+
 type fakeLedger struct {
 	mu      sync.Mutex
 	entries []ledger.Numbered

@@ -78,6 +78,7 @@ func (a *API) registerPersons() {
 	handle(a, erase, a.erase)
 	handle(a, operation("erasures", "GET", "/v1/erasures", "All erasures"), a.erasures)
 	handle(a, operation("erasure", "GET", "/v1/erasures/{id}", "One erasure and how far it has come"), a.erasure)
+	a.registerCertificate()
 	events := operation("person-events", "GET", "/v1/persons/{person}/events", "A person's events, one a line, in order")
 	events.Parameters = []*huma.Param{parameter("path", "person", "string", "A person id"),
 		parameter("query", "conversation", "string", "Only this conversation"), parameter("query", "after", "integer", "Go on behind this sequence"),

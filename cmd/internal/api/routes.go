@@ -75,6 +75,7 @@ var Routes = []Route{
 	{Method: "POST", Path: "/v1/persons/{person}/unhold", Roles: roles(support, dpo), Body: OptionalJSON},
 	{Method: "GET", Path: "/v1/erasures", Roles: roles(support, dpo)},
 	{Method: "GET", Path: "/v1/erasures/{id}", Roles: roles(support, dpo)},
+	{Method: "GET", Path: "/v1/erasures/{id}/certificate", Roles: roles(support, dpo)},
 
 	{Method: "GET", Path: "/v1/stats", Roles: roles(analyst)},
 	{Method: "GET", Path: "/v1/stats/{projection}", Roles: roles(analyst)},

@@ -36,6 +36,8 @@ type commands struct {
 	Erasure struct {
 		List erasureListCmd `cmd:"" help:"${cmd_erasure_list}"`
 		Show erasureShowCmd `cmd:"" help:"${cmd_erasure_show}"`
+
+		Certificate certificateCmd `cmd:"" help:"${cmd_erasure_certificate}"`
 	} `cmd:"" help:"${cmd_erasure}"`
 
 	Stats statsCmd `cmd:"" help:"${cmd_stats}"`
@@ -53,6 +55,7 @@ type commands struct {
 		Rotate tokenRotateCmd `cmd:"" help:"${cmd_token_rotate}"`
 		Revoke tokenRevokeCmd `cmd:"" help:"${cmd_token_revoke}"`
 	} `cmd:"" name:"token" help:"${cmd_token}"`
+	Verify verifyCmd `cmd:"" help:"${cmd_verify}"`
 	Ledger struct {
 		List       ledgerListCmd       `cmd:"" help:"${cmd_ledger_list}"`
 		Verify     ledgerVerifyCmd     `cmd:"" help:"${cmd_ledger_verify}"`

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ import (
 func onlyEnglish(key string) bool {
 	for _, prefix := range []string{"cmd_", "more_", "example_"} {
 		if rest, ok := strings.CutPrefix(key, prefix); ok {
-			return rest != "" && !strings.HasPrefix(rest, "person") && !strings.HasPrefix(rest, "erasure") && rest != "help" && rest != "head"
+			command, _, _ := strings.Cut(rest, "_")
+			return rest != "" && !slices.Contains(inFrench, command) && rest != "help" && rest != "head"
 		}
 	}
 	return false

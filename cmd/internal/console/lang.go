@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -42,10 +43,13 @@ func (l lang) say(key string, args ...any) string {
 	return text
 }
 
-// of is the language in which a command speaks: only person, erasure and the overview exist in French.
+// inFrench are the commands for people's requests: they, and the overview, exist in French too.
+var inFrench = []string{"person", "erasure", "request", "verify"}
+
+// of is the language in which a command speaks.
 func (l lang) of(command string) lang {
 	words := strings.Fields(command)
-	if len(words) < 2 || words[1] == "person" || words[1] == "erasure" {
+	if len(words) < 2 || slices.Contains(inFrench, words[1]) {
 		return l
 	}
 	return english

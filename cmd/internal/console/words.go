@@ -188,5 +188,25 @@ var helpOfPerson = map[string]phrase{
 	"example_erasure_show": {
 		"oubli erasure show 01KANMD3T8V4M1TQ3B3E7XJ0ZC",
 		"oubli erasure show 01KANMD3T8V4M1TQ3B3E7XJ0ZC"},
-	"flag_erasure_id": {"Id of the erasure, as `oubli erasure list` prints it.", "Identifiant de l'effacement, tel que l'affiche `oubli erasure list`."},
+	"cmd_erasure_certificate": {
+		"The signed certificate of an erasure: what was destroyed and when, what is left and until when.",
+		"Le certificat signé d'un effacement : ce qui a été détruit et quand, ce qui reste et jusqu'à quand."},
+	"more_erasure_certificate": {
+		"It can be asked for once the keys are destroyed, and again later: it then says more. Who gets it checks it with `oubli verify`, without any server and without trusting you.",
+		"On peut le demander dès que les clés sont détruites, puis de nouveau plus tard : il en dit alors davantage. Qui le reçoit le vérifie avec `oubli verify`, sans serveur et sans devoir vous croire."},
+	"example_erasure_certificate": {
+		"oubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --output certificate.json",
+		"oubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --output certificat.json"},
+	"cmd_verify": {
+		"Check a certificate of an erasure, offline.",
+		"Vérifier un certificat d'effacement, hors ligne."},
+	"more_verify": {
+		"Exit code 6, with the name of the check that failed, if anything in it was changed. Give the public key that the controller publishes (`oubli ledger checkpoint` prints it): without --key the file is checked against the key that it names itself.",
+		"Code de sortie 6, avec le nom du contrôle qui échoue, si quoi que ce soit a été modifié. Donnez la clé publique que publie le responsable de traitement (`oubli ledger checkpoint` l'affiche) : sans --key, le fichier est vérifié avec la clé qu'il nomme lui-même."},
+	"example_verify": {
+		"oubli verify certificate.json --key oubli/07…/default+c19a1c5a+AXX8…",
+		"oubli verify certificat.json --key oubli/07…/default+c19a1c5a+AXX8…"},
+	"flag_certificate": {"File of the certificate; a hyphen (-) reads standard input.", "Fichier du certificat ; un tiret (-) lit l'entrée standard."},
+	"flag_key":         {"Public key of the ledger, or a file that holds it.", "Clé publique du registre, ou un fichier qui la contient."},
+	"flag_erasure_id":  {"Id of the erasure, as `oubli erasure list` prints it.", "Identifiant de l'effacement, tel que l'affiche `oubli erasure list`."},
 }

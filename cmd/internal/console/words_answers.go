@@ -106,6 +106,56 @@ var answers = map[string]phrase{
 	"goes_on":     {"The rest completes by itself: oubli erasure show %s", "La suite s'achève seule : oubli erasure show %s"},
 	"no_erasures": {"No erasures.", "Aucun effacement."},
 
+	"certificate":      {"certificate", "certificat"},
+	"certificate_good": {"The certificate is whole and signed by the ledger %s.", "Le certificat est intact et signé par le registre %s."},
+	"certificate_own_key": {
+		"It was checked against the key that it names itself. To know whose it is, compare that key with the one that the controller publishes:\n  %s",
+		"Il a été vérifié avec la clé qu'il nomme lui-même. Pour savoir de qui il vient, comparez cette clé avec celle que publie le responsable de traitement :\n  %s"},
+	"certificate_issue": {"issue %d of %s", "version %d du %s"},
+	"certificate_again": {
+		"carried out again on data that were restored from a backup",
+		"effectué de nouveau sur des données restaurées d'une sauvegarde"},
+	"ledger_entries":          {"ledger entries", "inscriptions au registre"},
+	"destroyed":               {"destroyed", "détruit"},
+	"remains":                 {"left", "reste"},
+	"notified":                {"told", "informé"},
+	"until":                   {"%s, until %s", "%s, jusqu'au %s"},
+	"scope_code_all":          {"everything", "tout"},
+	"scope_code_conversation": {"one conversation", "une conversation"},
+	"scope_code_before":       {"what was said before a day", "ce qui a été dit avant un jour"},
+
+	"destroyed_keys":         {"the keys, and with them everything that they sealed", "les clés, et avec elles tout ce qu'elles scellaient"},
+	"destroyed_handles":      {"the handles by which the person was known", "les identifiants sous lesquels la personne était connue"},
+	"destroyed_open-figures": {"the part in statistics that were not released", "la part dans les statistiques non encore publiées"},
+	"destroyed_ciphertext":   {"the unreadable messages themselves", "les messages illisibles eux-mêmes"},
+
+	"remains_skeleton": {
+		"number, times and sizes of the unreadable messages, until the stage removed",
+		"nombre, dates et tailles des messages illisibles, jusqu'à l'étape « supprimé »"},
+	"remains_refusal-marks": {
+		"marks that refuse late events; who holds vault, roots and key-encryption key can test a guessed handle",
+		"marques qui refusent les événements en retard ; qui détient coffre, racines et clé maîtresse peut vérifier un identifiant deviné"},
+	"remains_backups": {
+		"backups made before; they open only with their own age identity",
+		"sauvegardes antérieures ; elles ne s'ouvrent qu'avec leur propre identité age"},
+	"remains_released-statistics": {"statistics that were released: they are anonymous", "statistiques publiées : elles sont anonymes"},
+	"remains_copies-elsewhere": {
+		"copies at channels, bots and recipients, out of the store's reach",
+		"copies chez les canaux, les bots et les destinataires, hors de portée"},
+	"remains_rest-of-person": {"the rest of the person's data, under other keys", "le reste des données de la personne, sous d'autres clés"},
+	"remains_ledger-entries": {
+		"ledger entries, which name the records by random numbers",
+		"inscriptions au registre, qui désignent les fiches par des nombres aléatoires"},
+
+	"check_format":      {"the file is not a certificate, or was changed", "le fichier n'est pas un certificat, ou il a été modifié"},
+	"check_key":         {"it is signed with another key", "il est signé avec une autre clé"},
+	"check_signature":   {"what it says was changed: the signature does not fit", "son contenu a été modifié : la signature ne correspond pas"},
+	"check_chain":       {"an issue is missing, out of order, or takes back what an earlier one said", "une version manque, n'est pas à sa place ou se dédit"},
+	"check_stages":      {"the stages do not fit together", "les étapes sont incohérentes"},
+	"check_checkpoint":  {"the ledger's checkpoint is not the ledger's", "le point de contrôle n'est pas celui du registre"},
+	"check_consistency": {"the ledger was rewritten between two issues", "le registre a été réécrit entre deux versions"},
+	"check_entries":     {"the ledger does not say what the certificate says", "le registre ne dit pas ce que dit le certificat"},
+
 	"stage_requested": {"requested: recorded in the ledger", "demandé : inscrit au registre"},
 	"stage_fenced":    {"fenced: reading and writing stopped", "isolé : lectures et écritures arrêtées"},
 	"stage_shredded":  {"shredded: the keys are destroyed", "détruit : les clés n'existent plus"},

@@ -3,6 +3,8 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -78,8 +80,42 @@ func (s *Server) makeBackup(ctx context.Context, o backup.Order, w io.Writer) (b
 		return backup.Made{}, errBackupBusy
 	}
 	defer s.backingUp.Unlock()
+	if err := s.noteBackup(ctx, s.c.Now().Add(o.Keep)); err != nil {
+		return backup.Made{}, err
+	}
 	from := backup.Source{Vault: s.vault, Log: s.streams, Records: s.streams, Ledger: s.ledger, Changing: &s.changing, Now: s.c.Now, Program: s.c.Version}
 	return from.Make(ctx, o, w, nil)
+}
+
+// untilRow, in the default tenant's rows of the server, is when the last backup that was begun must not be used any more.
+const untilRow = "backups-until"
+
+// noteBackup keeps until when there may be a backup, before it is made: certificates of erasures say it.
+func (s *Server) noteBackup(ctx context.Context, until time.Time) error {
+	known, err := s.backupsUntil(ctx, eventstore.DefaultTenant)
+	if err != nil || !until.After(known) {
+		return err
+	}
+	value, err := until.UTC().MarshalText()
+	if err != nil {
+		return err
+	}
+	return s.vault.Put(ctx, eventstore.DefaultTenant, tableServer, untilRow, value)
+}
+
+// backupsUntil is when the last backup that this server began must not be used any more; zero if it began none. A backup holds all tenants.
+func (s *Server) backupsUntil(ctx context.Context, _ eventstore.TenantID) (until time.Time, err error) {
+	value, err := s.vault.Get(ctx, eventstore.DefaultTenant, tableServer, untilRow)
+	if errors.Is(err, eventstore.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	if until.UnmarshalText(value) != nil {
+		return until, fmt.Errorf("%w: the row that says until when there are backups cannot be read", eventstore.ErrDamaged)
+	}
+	return until, nil
 }
 
 // openBackups makes the schedule of backups, if one is configured.
