@@ -125,12 +125,16 @@ func (m *move) row(b batch, kind byte, key, value []byte) error {
 	switch kind {
 	case 'R', 'N', 'B', rowCount, rowRestored:
 		return nil // the tree, the count and the note are made anew
+	case rowExpiry:
+		return nil // where a run of retention stands in the old tree; the floor says that it is under way, and it begins anew
 	case rowTombstone, rowFence, rowRefusal:
 		return b.Set(key, value)
 	case rowOutbox, rowStaged:
 		return m.reseal(b, m.was.outbox, m.t.own.outbox, key, value, "a row of the outbox")
 	case rowMeta:
 		return m.reseal(b, m.was.meta, m.t.own.meta, key, value, "a meta row")
+	case rowSpared: // its key is a hash under the key of hashes, which stays
+		return m.reseal(b, m.was.meta, m.t.own.meta, key, value, "the row of a person whom retention spared")
 	}
 	return fmt.Errorf("vault: a row of a kind that is not known here (%q): %w", kind, eventstore.ErrNewerVersion)
 }
