@@ -27,7 +27,7 @@ var layers = [][]string{
 // anyone may be imported from everywhere; testOnly from test files and from each other.
 var (
 	anyone   = []string{"keyvault/secret"}
-	testOnly = []string{"eventstore/keystest", "eventstore/logtest", "eventstore/storetest", "eventstore/importer/importertest", "keyvault/kms/kmstest"}
+	testOnly = []string{"streams/natsembed/natscluster", "eventstore/keystest", "eventstore/logtest", "eventstore/storetest", "eventstore/importer/importertest", "keyvault/kms/kmstest"}
 	// testData may be imported by any test.
 	testData = []string{"bench/corpora"}
 )

@@ -1,7 +1,6 @@
 package streams
 
 import (
-	"errors"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -43,7 +42,7 @@ func (w *writer) commit(items []*item) {
 		}
 		return
 	}
-	go func() { w.syncs <- w.j.Sync() }()
+	w.beginSync(p)
 	var sending *window
 	var failed error
 	if !w.behind() {
@@ -177,11 +176,11 @@ func (w *writer) expect(p *plan, it *item) error {
 		if w.behind() {
 			return unavailable(errBehind)
 		}
-		m, err := w.remote.lastOf(w.ctx, w.spec.of(it.person()))
-		if err != nil && !errors.Is(err, errNoMessage) {
+		var err error
+		if last, err = w.remote.lastOf(w.ctx, w.spec.of(it.person()), w.published); err != nil {
 			return err
 		}
-		if last = m.sequence; last <= w.mark.floor {
+		if last <= w.mark.floor {
 			last = 0
 		}
 		p.last[it.person()] = last

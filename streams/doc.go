@@ -52,14 +52,28 @@
 //	3. the watermark's event stands where it was; the stream holds as many messages as it must
 //	4. the stream's last message is the one that the journal has there
 //	5. stream shorter than the journal: the rest is published again under the same sequences, if the journal has all of it
-//	6. stream longer, by at most one group: each message must open under the vault; it is taken into the journal,
-//	   under the row that its caller sent, so that a retry settles what was uncertain
+//	6. stream longer, by at most one group (or, where answers rested on the cluster, by whatever the journal had not synced): each message
+//	   must open under the vault; it is taken into the journal, under the row that its caller sent, so that a retry settles what was uncertain
 //	7. messages that were to be removed and are there again are removed again; what is still there below the floor is purged in the background
 //
 // # A lost log/
 //
 // [Rebuild] makes log/ anew from the stored streams, [Import] makes a stream from a backup under the same sequences. What they cannot know (what was
 // acknowledged and is not stored) is said there.
+//
+// # On a cluster
+//
+// The same code works over streams with several replicas ([Config.Replicas]). Every replica answers direct gets, also one that lags behind; so where a read
+// ends, the stream's leader is asked whether there is more, and before it starts the leader must have what is committed. The last sequence of a
+// person (for an expected sequence) is asked of the leader alone. While a leader is chosen, reads and appends wait for it a few seconds, then they are unavailable or
+// uncertain.
+//
+// With [Config.Loose] an answer does not wait for the journal's sync: a nil error of Wait then means that a majority of the servers has the message, synced
+// or not, as they are set up. The journal is written all the same and synced every second, so that a killed process loses nothing, and what a power failure
+// takes of it is taken in again from the stream (6). The watermark says that it was so.
+//
+// Removing on a cluster: every server overwrites the message in its block files. Its raft log keeps a copy until it is compacted, some minutes
+// later, and the file system may keep the blocks of an unlinked raft log; [Streams.Traces] does not see the files of other machines.
 //
 // # Not guaranteed
 //

@@ -27,6 +27,8 @@ type room struct {
 	conn *nats.Conn
 	s    *Streams
 	tune func(*Config)
+	// dial connects to servers that are not the room's.
+	dial func() (*nats.Conn, error)
 }
 
 func newRoom(t testing.TB, tune func(*Config)) *room {
@@ -40,6 +42,13 @@ func newRoom(t testing.TB, tune func(*Config)) *room {
 
 func (r *room) startServer() {
 	r.t.Helper()
+	if r.dial != nil {
+		var err error
+		if r.conn, err = r.dial(); err != nil {
+			r.t.Fatal(err)
+		}
+		return
+	}
 	srv, err := natsembed.Start(context.Background(), natsembed.Config{Dir: filepath.Join(r.dir, "nats")})
 	if err != nil {
 		r.t.Fatal(err)
@@ -78,8 +87,10 @@ func (r *room) closeLog() {
 }
 
 func (r *room) stopServer() {
-	if r.srv != nil {
+	if r.conn != nil {
 		r.conn.Close()
+	}
+	if r.srv != nil {
 		_ = r.srv.Stop(context.Background())
 		r.srv = nil
 	}

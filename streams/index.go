@@ -68,7 +68,12 @@ type mark struct {
 	event  [16]byte
 	// floor: every message up to here was given up for removal, and is counted in removed (0: none).
 	floor uint64
+	// loose: since this was written, messages may have been acknowledged that the journal had not synced (Config.Loose).
+	loose bool
 }
+
+// looseBit stands beside the state.
+const looseBit = 0x80
 
 const markSize = 1 + 16 + 8 + 8 + 8 + 8 + 16 + 8
 
@@ -76,7 +81,11 @@ const markSize = 1 + 16 + 8 + 8 + 8 + 8 + 16 + 8
 func (m mark) removedAbove() uint64 { return m.removed - min(m.removed, m.floor) }
 
 func (m mark) encode() []byte {
-	b := append(make([]byte, 0, markSize), m.state)
+	state := m.state
+	if m.loose {
+		state |= looseBit
+	}
+	b := append(make([]byte, 0, markSize), state)
 	b = append(b, m.vault[:]...)
 	for _, v := range []uint64{uint64(m.created), m.last, m.removed, m.anchor} {
 		b = binary.BigEndian.AppendUint64(b, v)
@@ -89,7 +98,7 @@ func decodeMark(b []byte) (m mark, err error) {
 	if len(b) != markSize {
 		return m, damaged("a watermark in log/%s has %d bytes", indexDir, len(b))
 	}
-	m.state = b[0]
+	m.state, m.loose = b[0]&^looseBit, b[0]&looseBit != 0
 	copy(m.vault[:], b[1:17])
 	for i, v := range []*uint64{new(uint64), &m.last, &m.removed, &m.anchor} {
 		*v = binary.BigEndian.Uint64(b[17+8*i:])

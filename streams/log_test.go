@@ -10,10 +10,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/streams/natsembed/natscluster"
 )
 
 func TestMain(m *testing.M) {
-	if childMain() {
+	if childMain() || natscluster.Main() {
 		return
 	}
 	goleak.VerifyTestMain(m)

@@ -122,7 +122,7 @@ func (w *writer) identity() journal.Identity {
 
 // create makes a stream that nobody knows. Each step can be repeated after a crash.
 func (w *writer) create(ctx context.Context, vault eventstore.VaultID) error {
-	w.mark = mark{state: stateCreating, vault: vault}
+	w.mark = mark{state: stateCreating, vault: vault, loose: w.isLoose()}
 	if err := w.s.index.setMark(w.spec, w.mark); err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 		return journalError(err)
 	}
 	w.journalled = w.j.Last()
-	if w.journalled < before.last {
+	if w.journalled < before.last && !(before.loose && st.last >= before.last) {
 		return damaged("the journal of %s ends at %d; messages up to %d were acknowledged", w.spec.stream(), w.journalled, before.last)
 	}
 	if w.journalled > before.last && w.j.First() > before.last+1 {
@@ -175,7 +175,7 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 	}
 	w.floor.Store(w.mark.floor)
 	if w.unpurged.Store(st.count > 0 && st.first <= w.mark.floor); w.unpurged.Load() { // what is to go does not make up for what is missing
-		if err := w.remote.each(ctx, everything, 1, w.mark.floor, func(message) bool { st.count--; return true }); err != nil {
+		if err := w.remote.each(ctx, everything, 1, min(w.mark.floor, st.last), func(message) bool { st.count--; return true }); err != nil {
 			return err
 		}
 	}
@@ -187,7 +187,7 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 		return err
 	}
 	if st.last > w.journalled {
-		if st.last-w.journalled > groupCount {
+		if st.last-w.journalled > groupCount && !before.loose {
 			return damaged("the stream %s is %d messages ahead of its journal: log/ is older than the stream", w.spec.stream(), st.last-w.journalled)
 		}
 		err = w.adopt(ctx, st.last, accept)
@@ -196,8 +196,16 @@ func (w *writer) resume(ctx context.Context, st state, accept opens) error {
 		w.published = w.journalled
 		err = w.catchUp(ctx)
 	}
+	if err == nil {
+		err = w.noteLoose()
+	}
 	if err != nil {
 		return err
+	}
+	if n := w.s.c.Replicas; st.replicas < n {
+		if err := w.remote.raise(ctx, n); err != nil { // it can be read and written all the same
+			w.s.c.Logger.Warn("the stream keeps its number of replicas", "stream", w.spec.stream(), "replicas", st.replicas, "wanted", n, "error", err)
+		}
 	}
 	if err := w.removeAgain(ctx); err != nil {
 		return err
@@ -258,67 +266,6 @@ func monthOf(data []byte) uint16 {
 		return 0
 	}
 	return e.Month
-}
-
-// adopt takes messages into the journal that reached the stream although their group did not reach the journal, each under the row that it was
-// sent with, so that a retry finds it. Their callers were not told yes. All are kept or all refused.
-func (w *writer) adopt(ctx context.Context, last uint64, accept opens) error {
-	p := &plan{group: journal.Group{First: w.journalled + 1}}
-	g := &p.group
-	var bad error
-	err := w.remote.each(ctx, ">", g.First, last, func(m message) bool {
-		owner, ours := w.spec.owner(m.subject)
-		e := journal.Entry{Person: owner, Data: m.data}
-		switch {
-		case m.sequence != g.First+uint64(len(g.Entries)):
-			bad = damaged("the message %d of the stream %s is missing", g.First+uint64(len(g.Entries)), w.spec.stream())
-		case !ours:
-			bad = damaged("the message %d of the stream %s was not written here", m.sequence, w.spec.stream())
-		default:
-			var err error
-			if e.Row, err = accept(ctx, m); err == nil {
-				err = w.newRow(p, &e, m.sequence)
-			}
-			if err != nil {
-				bad = fmt.Errorf("%w: the message %d of the stream %s is not in the journal and was refused: %w",
-					eventstore.ErrDamaged, m.sequence, w.spec.stream(), err)
-			}
-		}
-		g.Entries = append(g.Entries, e)
-		return bad == nil
-	})
-	switch {
-	case err != nil || bad != nil:
-		return errors.Join(err, bad)
-	case g.Last() != last:
-		return damaged("the messages %d to %d of the stream %s are missing", g.Last()+1, last, w.spec.stream())
-	}
-	w.s.c.Logger.Warn("the stream was ahead of its journal; its messages were taken in", "stream", w.spec.stream(), "messages", len(g.Entries))
-	w.orphan = p
-	if err := w.repair(); err != nil {
-		return err
-	}
-	w.settlePending()
-	w.published = w.journalled
-	w.advance()
-	return nil
-}
-
-// newRow plans the row of an entry. A row that is there already keeps its message: the entry then has none.
-func (w *writer) newRow(p *plan, e *journal.Entry, sequence uint64) error {
-	if e.Row == (row{}) {
-		return nil
-	}
-	at, err := w.s.index.row(w.spec.tenant, &e.Row)
-	if err != nil {
-		return err
-	}
-	if at != 0 || slices.ContainsFunc(p.rows, func(r rowAt) bool { return r.row == e.Row }) {
-		e.Row = row{}
-		return nil
-	}
-	p.rows = append(p.rows, rowAt{e.Row, sequence, monthOf(e.Data)})
-	return nil
 }
 
 // removeAgain destroys messages that were to be removed and are still, or again, in the stream: the removal did not end, or the server lost it

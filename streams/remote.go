@@ -25,6 +25,8 @@ type remote struct {
 	js    jetstream.JetStream
 	reads *nats.Conn
 	spec  spec
+	// clustered: one of several servers answers a direct get, see leader.go.
+	clustered bool
 }
 
 // state is what the server says of a stream.
@@ -35,7 +37,8 @@ type state struct {
 	// first is the sequence of the first message that is there.
 	first, last, count, bytes uint64
 	// batched: it takes fast batches.
-	batched bool
+	batched  bool
+	replicas int
 }
 
 var errNoStream = errors.New("the stream does not exist")
@@ -64,6 +67,8 @@ func stateOf(i *jetstream.StreamInfo) state {
 		count:   i.State.Msgs,
 		bytes:   i.State.Bytes,
 		batched: i.Config.AllowBatchPublish,
+
+		replicas: i.Config.Replicas,
 	}
 }
 
@@ -75,7 +80,7 @@ func quicken(c *jetstream.StreamConfig, nc *nats.Conn) {
 		return
 	}
 	c.AllowBatchPublish = true
-	if c.Replicas <= 1 {
+	if c.Replicas <= 1 && nc.ConnectedClusterName() == "" { // in a cluster the stream may get more: the mode cannot be changed
 		c.PersistMode = jetstream.AsyncPersistMode
 	}
 }
@@ -101,6 +106,22 @@ func (r remote) allowBatches(ctx context.Context) (bool, error) {
 		return false, unavailable(err)
 	}
 	return st.CachedInfo().Config.AllowBatchPublish, nil
+}
+
+// raise gives the stream more replicas.
+func (r remote) raise(ctx context.Context, replicas int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*answerWait)
+	defer cancel()
+	st, err := r.js.Stream(ctx, r.spec.stream())
+	if err != nil {
+		return unavailable(err)
+	}
+	c := st.CachedInfo().Config
+	c.Replicas = replicas
+	if _, err := r.js.UpdateStream(ctx, c); err != nil {
+		return unavailable(fmt.Errorf("giving the stream more replicas: %w", err))
+	}
+	return nil
 }
 
 // count asks how many messages of a subject are stored.
@@ -195,12 +216,33 @@ func (r remote) direct() string { return "$JS.API.DIRECT.GET." + r.spec.stream()
 
 // get reads one message. errNoMessage if there is none.
 func (r remote) get(ctx context.Context, sequence uint64) (message, error) {
-	return r.one(ctx, getRequest{Seq: sequence})
+	m, err := r.one(ctx, getRequest{Seq: sequence})
+	if !r.clustered || !errors.Is(err, errNoMessage) {
+		return m, err
+	}
+	return m, insist(ctx, func(ctx context.Context) (bool, error) {
+		there, failed := r.leaderHolds(ctx, sequence)
+		if failed != nil || !there {
+			return failed == nil, errors.Join(failed, errNoMessage)
+		}
+		m, failed = r.one(ctx, getRequest{Seq: sequence})
+		return failed == nil, failed
+	})
 }
 
-// lastOf reads the last message of a subject. errNoMessage if there is none.
-func (r remote) lastOf(ctx context.Context, subject string) (message, error) {
-	return r.one(ctx, getRequest{LastFor: subject})
+// lastOf finds the sequence of the last message of a subject, 0 if there is none. What was published up to upTo is counted.
+func (r remote) lastOf(ctx context.Context, subject string, upTo uint64) (uint64, error) {
+	if r.clustered {
+		if err := r.leaderReaches(ctx, upTo); err != nil {
+			return 0, err
+		}
+		return r.leaderLast(ctx, subject)
+	}
+	m, err := r.one(ctx, getRequest{LastFor: subject})
+	if errors.Is(err, errNoMessage) {
+		return 0, nil
+	}
+	return m.sequence, err
 }
 
 func (r remote) one(ctx context.Context, q getRequest) (message, error) {
@@ -305,34 +347,44 @@ func (b *batch) collect(ctx context.Context) (out []message, more bool, err erro
 	}
 }
 
-// each gives fn the messages of a subject with a sequence from..to in order, one batch read ahead. fn ends it by returning false.
+// each gives fn the messages of a subject with a sequence from..to in order, one batch read ahead. fn ends it by returning false. The stream must reach to.
 func (r remote) each(ctx context.Context, subject string, from, to uint64, fn func(message) bool) error {
 	if from > to {
 		return nil
 	}
+	if r.clustered {
+		return r.eachReplicated(ctx, subject, from, to, fn)
+	}
+	_, _, err := r.pass(ctx, subject, from, to, fn)
+	return err
+}
+
+// pass is each as one server sees the stream. seen is the last sequence that was met, ended says that it did not end for want of messages.
+func (r remote) pass(ctx context.Context, subject string, from, to uint64, fn func(message) bool) (seen uint64, ended bool, err error) {
 	next, err := r.ask(subject, from)
 	if err != nil {
-		return err
+		return 0, false, err
 	}
 	defer func() { next.drop() }()
 	for next != nil {
 		got, more, err := next.collect(ctx)
 		next = nil
 		if err != nil {
-			return err
+			return seen, false, err
 		}
 		if more {
 			if last := got[len(got)-1].sequence; last < to {
 				if next, err = r.ask(subject, last+1); err != nil {
-					return err
+					return seen, false, err
 				}
 			}
 		}
 		for _, m := range got {
+			seen = m.sequence
 			if m.sequence > to || !fn(m) {
-				return nil
+				return seen, true, nil
 			}
 		}
 	}
-	return nil
+	return seen, false, nil
 }

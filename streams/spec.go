@@ -171,7 +171,7 @@ func (s spec) config(vault eventstore.VaultID, replicas int) jetstream.StreamCon
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew,
 		Compression: jetstream.NoCompression,
-		Replicas:    replicas,
+		Replicas:    max(replicas, 1),
 		AllowDirect: true,
 		Metadata:    map[string]string{metaVault: vault.String(), metaFormat: format},
 	}

@@ -27,8 +27,11 @@ type Config struct {
 	// Reads is the connection for reading (nil: Conn). A server works on one connection's requests one after another, so with a second one
 	// long reads do not hold up appends.
 	Reads *nats.Conn
-	// Replicas of each stream (0: 1).
+	// Replicas of each stream (0: 1). A stream that is there and has fewer is given more when it is opened; none is ever taken away.
 	Replicas int
+	// Loose answers for a person's events once the servers have them, and syncs the journal every second only: an answer then rests on the cluster,
+	// and is as durable as that is. For streams with several replicas. What asks to be Journalled, removals and records are synced all the same.
+	Loose bool
 	// Files is the directory in which the server keeps its files, nats/ of the data directory, for [Streams.Traces] (empty: they are elsewhere).
 	Files string
 	// Settle is how long after its acknowledgement a message is safely on the server's disk: the journal is trimmed behind it. It must be
@@ -55,9 +58,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Reads == nil {
 		c.Reads = c.Conn
-	}
-	if c.Replicas == 0 {
-		c.Replicas = 1
 	}
 	if c.Settle == 0 {
 		c.Settle = 10 * time.Minute
@@ -183,7 +183,9 @@ func (s *Streams) Close() error {
 }
 
 // remote is a stream as the server has it.
-func (s *Streams) remote(sp spec) remote { return remote{s.js, s.c.Reads, sp} }
+func (s *Streams) remote(sp spec) remote {
+	return remote{js: s.js, reads: s.c.Reads, spec: sp, clustered: s.c.Conn.ConnectedClusterName() != ""}
+}
 
 var errClosed = eventstore.Refuse(eventstore.KindUnavailable, "", "the log is closed")
 

@@ -22,6 +22,7 @@ func (w *writer) housekeeping() {
 	if !w.deadline.IsZero() && time.Now().After(w.deadline) {
 		w.disappoint(errBehind)
 	}
+	w.syncLate()
 	now := w.s.c.Now()
 	if w.dirty && (w.j.Segment().Size >= segmentBytes || now.Sub(w.rolledAt) >= w.s.c.Settle) {
 		w.roll()
@@ -31,6 +32,7 @@ func (w *writer) housekeeping() {
 
 // roll closes the open segment if something stands in it.
 func (w *writer) roll() {
+	w.syncLate()
 	if !w.dirty || w.j.Failed() != nil || w.orphan != nil {
 		return
 	}

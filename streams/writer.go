@@ -47,8 +47,10 @@ const (
 //  2. journalled: all up to here is synced in the journal. published: all up to here is in the stream. Readers see up to the lower of the
 //     two (committed). A sequence is given out once: what is journalled keeps its sequence and reaches the stream under it or never.
 //  3. The journal's record is with the operating system before the first message of its group is sent. So after the death of this process
-//     alone the stream is never ahead of the journal (it can be behind: the server writes a little later); after a power failure it is by at most one group.
-//  4. No caller is told yes before the sync of its record returned. No caller is told no (ErrUnavailable, ErrConflict) whose message can still
+//     alone the stream is never ahead of the journal (it can be behind: the server writes a little later); after a power failure it is by at most one
+//     group (with Config.Loose: by what was not synced yet).
+//  4. No caller is told yes before the sync of its record returned (with Config.Loose: unless it asked to be Journalled). No caller is told no
+//     (ErrUnavailable, ErrConflict) whose message can still
 //     come up: a record whose write failed is void only once a new segment says so.
 //  5. The index is never ahead of the journal: a group's rows enter it after the sync.
 //  6. While published < journalled the loop is behind: it takes only Journalled messages, until the stream has caught up (catchUp).
@@ -108,6 +110,7 @@ type writer struct {
 	waiting    []promise // journalled, to be answered once the stream has caught up or the deadline is over
 	deadline   time.Time
 	dirty      bool // something stands in the open segment
+	unsynced   bool // something was answered that the journal has not synced (Config.Loose)
 	trimming   bool
 	gone       map[uint64]struct{}
 	retryAt    time.Time
@@ -280,6 +283,7 @@ func (w *writer) last() {
 	}
 	w.disappoint(errClosed)
 	w.settlePending()
+	w.syncLate()
 }
 
 // gather takes what waits beside the first item.
