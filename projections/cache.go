@@ -15,6 +15,8 @@ const (
 	cacheConversations = 64
 	cacheCounts        = 1_000
 	cacheNames         = 10_000
+	cacheTalks         = 16 << 20
+	cacheBots          = 16
 )
 
 // recent remembers what was used last: two generations, of which the older goes when the younger has the weight of bound.
@@ -65,16 +67,19 @@ type cache struct {
 	// cells counts the cells of a model in a period.
 	cells map[cellKey]int
 	names map[string]cellID
+	talks *recent[tagKey, *talks]
 }
 
 // person is what is remembered of one.
 type person struct {
 	leftOut       bool
 	tags          map[eventstore.Period]eventstore.Mark
-	conversations map[conversation]eventstore.Mark
+	conversations map[spokenIn]eventstore.Mark
+	bots          map[eventstore.BotID]*access
 }
 
-type conversation struct {
+// spokenIn names a conversation.
+type spokenIn struct {
 	bot eventstore.BotID
 	id  eventstore.ConversationID
 }
@@ -89,7 +94,7 @@ func newCache() *cache {
 func (c *cache) clear() {
 	*c = cache{
 		persons: newRecent[eventstore.PersonID, *person](cachePersons), rows: newRecent[tagKey, *tagRow](cacheRows),
-		cells: map[cellKey]int{}, names: map[string]cellID{},
+		cells: map[cellKey]int{}, names: map[string]cellID{}, talks: newRecent[tagKey, *talks](cacheTalks),
 	}
 }
 
@@ -109,6 +114,9 @@ func set[K comparable, V any](m map[K]V, key K, value V, bound int) {
 
 // name is the name of a fact's cell.
 func (f *fold) name(m *readmodel.Model, values []string) cellID {
+	if m.Worded() {
+		return f.t.keys.cell(m.ID, values) // most wordings are there once
+	}
 	b := append(f.scratch[:0], m.ID)
 	for _, v := range values {
 		b = append(binary.AppendUvarint(b, uint64(len(v))), v...)

@@ -210,7 +210,7 @@ func (f *fold) model(id byte) *readmodel.Model {
 
 // removeTags takes out everything that tags added.
 func (f *fold) removeTags(tags []tagKey) error {
-	var days []tagKey
+	var days, months []tagKey
 	for _, at := range tags {
 		row, err := f.row(at)
 		if err != nil {
@@ -222,11 +222,15 @@ func (f *fold) removeTags(tags []tagKey) error {
 		if err := f.removeRow(at, row); err != nil {
 			return err
 		}
-		if at.period.Kind == eventstore.Day {
+		switch at.period.Kind {
+		case eventstore.Day:
 			days = append(days, at)
+		case eventstore.Month:
+			months = append(months, at)
+			f.forgetTalks(at)
 		}
 	}
-	return f.removeConversations(days)
+	return errors.Join(f.removeUnder(tableTalk, days), f.removeUnder(tableHistory, months))
 }
 
 func (f *fold) removeRow(at tagKey, row *tagRow) error {
@@ -238,11 +242,10 @@ func (f *fold) removeRow(at tagKey, row *tagRow) error {
 		if err != nil {
 			return err
 		}
-		for i, n := range p.sums {
-			if n > c.sums[i] {
-				return damaged("a cell has less than was added to it")
+		if at.period.Kind == eventstore.Day {
+			if err := c.subtract(p.sums); err != nil {
+				return err
 			}
-			c.sums[i] -= n
 		}
 		if err := f.leave(key, c, row.mark); err != nil {
 			return err
@@ -252,19 +255,19 @@ func (f *fold) removeRow(at tagKey, row *tagRow) error {
 	return f.unjoin(at, row.mark)
 }
 
-// removeConversations removes the conversations that were counted for tags, by one walk.
-func (f *fold) removeConversations(tags []tagKey) error {
+// removeUnder removes the rows of a table that stand under tags, by one walk.
+func (f *fold) removeUnder(table byte, tags []tagKey) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	all := f.t.key(tableTalk)
+	all := f.t.key(table)
 	it, err := f.batch.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: successor(all)})
 	if err != nil {
 		return dbError(err)
 	}
 	var keys [][]byte
 	for _, at := range tags {
-		from := f.t.key(tableTalk, periodBytes(at.period), at.tag[:])
+		from := f.t.key(table, periodBytes(at.period), at.tag[:])
 		for ok := it.SeekGE(from); ok && bytes.HasPrefix(it.Key(), from); ok = it.Next() {
 			keys = append(keys, bytes.Clone(it.Key()))
 		}

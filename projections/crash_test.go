@@ -134,8 +134,10 @@ func audit(t testing.TB, p *Projections) {
 				want[key] = c
 			}
 			c.marks[row.mark] = true
-			for j, n := range p.sums {
-				c.sums[j] += n
+			if period.Kind == eventstore.Day {
+				for j, n := range p.sums {
+					c.sums[j] += n
+				}
 			}
 		}
 	}
@@ -156,6 +158,22 @@ func audit(t testing.TB, p *Projections) {
 		t.Errorf("%d cells, and tags in %d", found, len(want))
 	}
 	auditTalk(t, p, f, parts)
+	auditHistories(t, p, f)
+}
+
+// auditHistories: no history stands without its tag's row in the month.
+func auditHistories(t testing.TB, p *Projections, f *fold) {
+	t.Helper()
+	keys, _, err := scan(p.db, f.t.key(tableHistory))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		at := k[len(f.t.prefix)+1 : len(k)-markSize]
+		if _, found, err := get(p.db, f.t.key(tableTag, at)); err != nil || !found {
+			t.Errorf("a history without its tag's row (%v)", err)
+		}
+	}
 }
 
 // auditTalk: no conversation row stands without its tag's part, so that nothing of somebody who was taken out is left.

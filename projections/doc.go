@@ -21,6 +21,24 @@
 // Conversations are counted by a mark of bot and conversation under the person's own secret ([eventstore.MarkConversation]). It does not change when
 // persons are linked, so an order of events and links cannot change a count; the price is that a conversation which two ids of one human share counts twice.
 //
+// # Conversations
+//
+// Some facts need a whole conversation: how it ended, how long an answer took, which intent followed which. For these the database keeps, for each person id, bot
+// and month, the history of what was said (package conversation: times, kinds, names of channels and intents), in a row that is named and sealed by
+// marks of the bot under the person's own secret ([LabelHistory]): without that secret nobody can tell whose it is, or read it. A read model says what
+// follows from a history ([readmodel.Model.Conversations]); whenever a history has changed, once a batch, what followed before is taken out of the cells and what
+// follows now is added. So no clock decides when a conversation is over: the cells are a function of the events that are counted, in whatever order they
+// came, and a person's histories go with the rest of what they added. While a period is open its newest conversations count as if nothing more came.
+//
+// A history ends with the month of the tenant's zone, and when the month has expired there is none: what of it comes later adds to no model of this kind.
+//
+// # Wordings
+//
+// A cell of a model whose last dimension is a wording is named by a keyed hash of its values as every cell is, and the wording itself is stored nowhere. It is
+// read back from the stream.
+//
+// # Who is left out
+//
 // Which persons are left out (restricted, objected) must be known at every position of the stream, also after a re-seal gave them new secrets, so it is kept
 // under a keyed hash of the person id, whose key is sealed under the tenant's control key. The row goes when the person is erased. Its leftover bytes tell
 // whoever holds the tenant's control key and the person id that there once was a restriction; an old copy of the person event itself, sealed
@@ -38,6 +56,7 @@
 //	T 'T' period tag                                        the mark under which the tag stands, and what it added to which cells
 //	T 'G' period mark tag                                   a tag that stands under the mark
 //	T 'R' period tag model cell conversation                a conversation of the tag that was counted in the cell
+//	T 'V' month tag bot                                     the history of the tag's conversations with a bot in the month, sealed under the person's secret
 //	T 'P' model period cell mark                            how many tags of the mark stand in the cell
 //	T 'X'                                                   the month before which no period counts
 //	T 'C' model period cell                                 the cell: distinct persons, sums, and the values of its dimensions, sealed
@@ -76,5 +95,5 @@
 //
 // Every period is open: nothing is closed, released for good or noised, and a changed time zone or read model makes the tenant's rows anew from
 // the stream. A closed period will delete its T, G, R, P and C rows; G and R say what one human added to a cell, which is what a
-// bounded contribution needs.
+// bounded contribution needs; V rows go with their month.
 package projections

@@ -38,6 +38,9 @@ type dated struct {
 // figures are the provisional figures of the periods of a kind between two, inclusive, that have cells, in order. They are made under the tenant's
 // lock, so that they are made once.
 func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model, from, to eventstore.Period, k int) (out []dated, err error) {
+	if m.Worded() {
+		return nil, nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	snapshot := p.db.NewSnapshot()
@@ -120,6 +123,9 @@ func (t *tenant) parseStored(m *readmodel.Model, rest []byte, it *pebble.Iterato
 		return s, err
 	}
 	s.values, err = t.keys.openValues(s.key, s.cell.values, len(m.Dimensions))
+	if err == nil && m.Worded() {
+		nameWording(s.values, s.key.id)
+	}
 	return s, err
 }
 

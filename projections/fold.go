@@ -18,6 +18,9 @@ const MaxCells = 100_000
 // kinds are the units in which events count. Only the first carries measures.
 var kinds = [...]eventstore.PeriodKind{eventstore.Day, eventstore.Week, eventstore.Month}
 
+// monthly is the place of the month among them.
+const monthly = 2
+
 // fold is a batch in the making: the effects of some messages, and the position behind them.
 type fold struct {
 	p        *Projections
@@ -33,6 +36,8 @@ type fold struct {
 	dirtyBytes int
 	// inCells are the numbers of tags of a mark in a cell that the batch will write.
 	inCells map[inCell]uint64
+	// talks are the histories of conversations that the batch changes.
+	talks   map[tagKey]*talks
 	scratch []byte
 }
 
@@ -47,7 +52,7 @@ type cell struct {
 
 func (p *Projections) newFold(t *tenant, cache *cache, position uint64) *fold {
 	return &fold{p: p, t: t, cache: cache, batch: p.db.NewIndexedBatch(), cells: map[cellKey]*cell{}, position: position,
-		dirty: map[tagKey]*tagRow{}, inCells: map[inCell]uint64{}}
+		dirty: map[tagKey]*tagRow{}, inCells: map[inCell]uint64{}, talks: map[tagKey]*talks{}}
 }
 
 func (f *fold) full() bool {
@@ -58,6 +63,9 @@ func (f *fold) full() bool {
 func (f *fold) discard() {
 	for key := range f.dirty {
 		f.cache.rows.drop(key)
+	}
+	for key := range f.talks {
+		f.cache.talks.drop(key)
 	}
 	if len(f.cells) > 0 {
 		clear(f.cache.cells)
@@ -73,9 +81,12 @@ func (f *fold) commit() error {
 	if f.position == f.t.position.Load() {
 		return nil
 	}
+	if err := f.revise(); err != nil {
+		return err
+	}
 	// What nothing looks up in the batch goes into one without an index, behind what has one.
 	b := f.p.db.NewBatch()
-	err := errors.Join(dbError(b.Apply(f.batch, nil)), f.writeCells(b), f.writeInCells(b), f.writeRows(b))
+	err := errors.Join(dbError(b.Apply(f.batch, nil)), f.writeCells(b), f.writeInCells(b), f.writeRows(b), f.writeTalks(b))
 	at := binary.BigEndian.AppendUint64(nil, f.position)
 	if err = errors.Join(err, dbError(b.Set(f.t.key(tablePosition), at, nil))); err != nil {
 		return errors.Join(err, dbError(b.Close()))
@@ -88,6 +99,7 @@ func (f *fold) commit() error {
 	}
 	clear(f.inCells)
 	f.settleRows()
+	f.settleTalks()
 	clear(f.cells)
 	f.discard()
 	f.t.position.Store(f.position)
@@ -137,12 +149,18 @@ type contribution struct {
 // event counts an opened event. Everything is asked of the vault before anything is written, so that an error leaves nothing half counted.
 func (f *fold) event(ctx context.Context, r *eventstore.Recorded, sequence uint64) error {
 	todo := f.contributions(r)
-	if len(todo) == 0 {
+	said, talks := readmodel.Talk(r)
+	if len(todo) == 0 && !talks {
 		return nil
 	}
-	who, err := f.whoIs(ctx, r, sequence, todo)
+	who, err := f.whoIs(ctx, r, sequence, todo, talks)
 	if err != nil || who == nil {
 		return err
+	}
+	if talks && !who.out[monthly] {
+		if err := f.say(who, said); err != nil {
+			return err
+		}
 	}
 	for i, key := range who.keys {
 		if who.out[i] {
@@ -159,8 +177,15 @@ func (f *fold) event(ctx context.Context, r *eventstore.Recorded, sequence uint6
 
 func (f *fold) contributions(r *eventstore.Recorded) (out []contribution) {
 	for _, m := range f.p.models {
+		if m.Facts == nil {
+			continue
+		}
 		for _, fact := range m.Facts(r) {
-			out = append(out, contribution{model: m, values: fact.Values, id: f.name(m, fact.Values), sums: fact.Sums})
+			id := f.name(m, fact.Values)
+			if m.Worded() {
+				hideWording(fact.Values)
+			}
+			out = append(out, contribution{model: m, values: fact.Values, id: id, sums: fact.Sums})
 		}
 	}
 	return out
@@ -182,14 +207,18 @@ func (f *fold) add(at tagKey, row *tagRow, c contribution) error {
 			return err
 		}
 		p := part{model: key.model, cell: key.id}
-		if at.period.Kind == eventstore.Day {
-			p.sums = make([]uint64, len(c.sums))
+		if n := sumsOf(c.model, at.period.Kind); n > 0 {
+			p.sums = make([]uint64, n)
 		}
 		f.touch(at, row)
 		row.parts = slices.Insert(row.parts, i, p)
 		f.dirtyBytes += len(row.parts[i].sums)*8 + 72
 	}
 	if at.period.Kind != eventstore.Day {
+		if c.model.Conversations != nil {
+			f.touch(at, row)
+			row.parts[i].sums[0]++
+		}
 		return nil
 	}
 	f.touch(at, row)
@@ -207,10 +236,7 @@ func (f *fold) target(period eventstore.Period, c *contribution) (cellKey, *cell
 	if err != nil || !full {
 		return key, cell, err
 	}
-	c.values = make([]string, len(c.model.Dimensions))
-	for i := range c.values {
-		c.values[i] = readmodel.Other
-	}
+	c.values = otherValues(c.model)
 	c.id = f.name(c.model, c.values)
 	key.id = c.id
 	cell, err = f.cell(key, c.model.Width())

@@ -19,6 +19,7 @@ const (
 	tablePerson   = 'P'
 	tableCell     = 'C'
 	tableExpired  = 'X'
+	tableHistory  = 'V'
 )
 
 // formatKey is the one key that belongs to no tenant.

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections/conversation"
 	"github.com/oubli-store/oubli/projections/readmodel"
 )
 
@@ -21,6 +22,8 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 	type counted struct {
 		sequence uint64
 		event    *eventstore.Recorded
+		// talks says that the month of the event was not over for retention when it came.
+		talks bool
 	}
 	var list []counted
 	left := map[eventstore.PersonID]byte{}
@@ -29,7 +32,8 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 	for _, e := range w.log {
 		if e.event != nil {
 			if h := w.persons[e.event.Person]; left[h.id] == 0 && !h.gone {
-				list = append(list, counted{e.sequence, e.event})
+				month := eventstore.PeriodOf(eventstore.Month, readmodel.Time(e.event), w.zone)
+				list = append(list, counted{e.sequence, e.event, !begin(month, w.zone).Before(expired.Start())})
 			}
 			continue
 		}
@@ -59,33 +63,66 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 		persons map[*linkedSet]bool
 		talks   map[string]bool
 	}
+	// What everybody said to each bot in each month.
+	type said struct {
+		person eventstore.PersonID
+		bot    eventstore.BotID
+		month  eventstore.Period
+	}
+	histories := map[said]*conversation.History{}
+	for _, c := range list {
+		e, ok := readmodel.Talk(c.event)
+		if !ok || !c.talks {
+			continue
+		}
+		key := said{c.event.Person, c.event.Event.Bot, eventstore.PeriodOf(eventstore.Month, readmodel.Time(c.event), w.zone)}
+		if histories[key] == nil {
+			histories[key] = &conversation.History{}
+		}
+		copy(e.Conversation[:], c.event.Event.Conversation)
+		histories[key].Add(e)
+	}
 	out := map[string][]ExactCell{}
 	for _, m := range models {
+		out[m.Name] = nil
 		cells := map[string]*sums{}
-		for _, c := range list {
-			for _, f := range m.Facts(c.event) {
-				for _, kind := range kinds {
-					period := eventstore.PeriodOf(kind, readmodel.Time(c.event), w.zone)
-					if date := period.Date(); time.Date(date.Year(), date.Month(), date.Day(), 0, 0, 0, 0, w.zone).Before(expired.Start()) {
-						continue
+		count := func(person eventstore.PersonID, at time.Time, f readmodel.Fact, talk string) {
+			for _, kind := range kinds {
+				period := eventstore.PeriodOf(kind, at, w.zone)
+				if date := period.Date(); time.Date(date.Year(), date.Month(), date.Day(), 0, 0, 0, 0, w.zone).Before(expired.Start()) {
+					continue
+				}
+				key := fmt.Sprint(period, strings.Join(f.Values, "|"))
+				s := cells[key]
+				if s == nil {
+					s = &sums{ExactCell{Period: period, Values: f.Values, Sums: make([]uint64, len(f.Sums))}, map[*linkedSet]bool{}, map[string]bool{}}
+					cells[key] = s
+				}
+				s.persons[w.persons[person].set] = true
+				s.cell.Persons = uint64(len(s.persons))
+				if kind != eventstore.Day {
+					continue
+				}
+				s.talks[talk] = true
+				for i := range f.Sums {
+					if s.cell.Sums[i] += f.Sums[i]; m.Counters()[i].Kind == readmodel.Conversations {
+						s.cell.Sums[i] = uint64(len(s.talks))
 					}
-					key := fmt.Sprint(period, strings.Join(f.Values, "|"))
-					s := cells[key]
-					if s == nil {
-						s = &sums{ExactCell{Period: period, Values: f.Values, Sums: make([]uint64, len(f.Sums))}, map[*linkedSet]bool{}, map[string]bool{}}
-						cells[key] = s
-					}
-					s.persons[w.persons[c.event.Person].set] = true
-					s.cell.Persons = uint64(len(s.persons))
-					if kind != eventstore.Day {
-						continue
-					}
-					s.talks[fmt.Sprint(c.event.Person, string(c.event.Event.Bot), "|", string(c.event.Event.Conversation))] = true
-					for i := range f.Sums {
-						if s.cell.Sums[i] += f.Sums[i]; m.Counters()[i].Kind == readmodel.Conversations {
-							s.cell.Sums[i] = uint64(len(s.talks))
-						}
-					}
+				}
+			}
+		}
+		if m.Facts != nil {
+			for _, c := range list {
+				for _, f := range m.Facts(c.event) {
+					count(c.event.Person, readmodel.Time(c.event), f,
+						fmt.Sprint(c.event.Person, string(c.event.Event.Bot), "|", string(c.event.Event.Conversation)))
+				}
+			}
+		}
+		if m.Conversations != nil {
+			for key, h := range histories {
+				for _, f := range m.Conversations(readmodel.Value(string(key.bot)), h.Stretches()) {
+					count(key.person, time.UnixMilli(f.At), f.Fact, "")
 				}
 			}
 		}
@@ -124,14 +161,29 @@ func (h *history) pick() eventstore.PersonID {
 
 func (h *history) message() eventstore.Event {
 	e := eventstore.Event{
-		Type: eventstore.TypeMessage, Bot: "shop", Text: "text",
-		Time:         h.now.AddDate(0, 0, -rapid.IntRange(0, 2).Draw(h.rt, "days")*12).Add(time.Duration(rapid.IntRange(0, 23).Draw(h.rt, "hour")) * time.Hour),
+		Type: eventstore.TypeMessage, Text: rapid.SampledFrom([]string{"Bonjour !", "bonjour", "order 12"}).Draw(h.rt, "text"),
+		Bot: eventstore.BotID(rapid.SampledFrom([]string{"shop", "shop", "bank"}).Draw(h.rt, "bot")),
+		// Some are minutes apart, some hours, some weeks, in any order.
+		Time: h.now.AddDate(0, 0, -rapid.IntRange(0, 2).Draw(h.rt, "days")*12).Add(time.Duration(rapid.SampledFrom([]int{-1, 0, 0, 0, 11, 12}).Draw(h.rt, "hour")) * time.Hour).
+			Add(-time.Duration(rapid.IntRange(0, 100).Draw(h.rt, "minutes")) * time.Minute),
+		Channel:      rapid.SampledFrom([]string{"", "web", "voice"}).Draw(h.rt, "channel"),
 		Conversation: eventstore.ConversationID(rapid.SampledFrom([]string{"c1", "c2", "c3"}).Draw(h.rt, "conversation")),
 		Author:       rapid.SampledFrom([]eventstore.Author{"user", "bot", "operator"}).Draw(h.rt, "author"),
 		Language:     rapid.SampledFrom([]string{"fr", "en"}).Draw(h.rt, "language"),
 	}
 	if rapid.Bool().Draw(h.rt, "intent") {
-		e.Intent = &eventstore.Intent{Name: rapid.SampledFrom([]string{"order", "refund"}).Draw(h.rt, "name"), Confidence: 0.5}
+		e.Intent = &eventstore.Intent{Name: rapid.SampledFrom([]string{"order", "refund"}).Draw(h.rt, "name"), Confidence: 0.5, Fallback: rapid.Bool().Draw(h.rt, "fallback")}
+	}
+	switch rapid.IntRange(0, 9).Draw(h.rt, "type") {
+	case 0:
+		e.Type, e.Handoff = eventstore.TypeHandoff, &eventstore.Handoff{To: "queue"}
+	case 1:
+		e.Type, e.ConversationState = eventstore.TypeConversation, &eventstore.ConversationState{
+			State:   rapid.SampledFrom([]string{"started", "ended"}).Draw(h.rt, "state"),
+			Outcome: rapid.SampledFrom([]string{"", "resolved", "abandoned", "handed-off"}).Draw(h.rt, "outcome"),
+		}
+	case 2:
+		e.Type, e.Feedback = eventstore.TypeFeedback, &eventstore.Feedback{Score: float64(rapid.IntRange(0, 3).Draw(h.rt, "score")), Scale: 3}
 	}
 	return e
 }

@@ -18,6 +18,9 @@ type standing struct {
 	rows [len(kinds)]*tagRow
 	// isNew says that the tag did not stand anywhere in the period, out that the period counts no more.
 	isNew, out [len(kinds)]bool
+	// conversation and access are there for an event that is part of a talk.
+	conversation eventstore.Mark
+	access       *access
 }
 
 // person finds what is remembered, or asks the database whether the person is left out.
@@ -30,7 +33,8 @@ func (f *fold) person(id eventstore.PersonID) (*person, error) {
 		return nil, err
 	}
 	p := &person{
-		leftOut: flags != 0, tags: map[eventstore.Period]eventstore.Mark{}, conversations: map[conversation]eventstore.Mark{},
+		leftOut: flags != 0, tags: map[eventstore.Period]eventstore.Mark{}, conversations: map[spokenIn]eventstore.Mark{},
+		bots: map[eventstore.BotID]*access{},
 	}
 	f.cache.persons.put(id, p, 1)
 	return p, nil
@@ -38,7 +42,7 @@ func (f *fold) person(id eventstore.PersonID) (*person, error) {
 
 // whoIs finds the marks that an event counts under, and fills in the conversation of its contributions. It is nil for an event that does not
 // count: its person is left out, was erased, or was re-sealed behind it.
-func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint64, todo []contribution) (*standing, error) {
+func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint64, todo []contribution, talks bool) (*standing, error) {
 	p, err := f.person(r.Person)
 	if err != nil || p.leftOut {
 		return nil, err
@@ -63,17 +67,17 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 	if !slices.Contains(s.out[:], false) {
 		return nil, nil
 	}
-	spoken := conversation{r.Event.Bot, r.Event.Conversation}
-	mark, known := p.conversations[spoken]
-	if !complete || !known && countsConversations(todo) {
+	spoken := spokenIn{r.Event.Bot, r.Event.Conversation}
+	s.conversation = p.conversations[spoken]
+	unknown := s.conversation == (eventstore.Mark{}) && (talks || countsConversations(todo))
+	if s.access = p.bots[spoken.bot]; !complete || unknown || talks && s.access == nil {
 		ok, err := f.ask(ctx, r, sequence, p, &s, spoken)
 		if err != nil || !ok {
 			return nil, err
 		}
-		mark = p.conversations[spoken]
 	}
 	for i := range todo {
-		todo[i].conversation = &mark
+		todo[i].conversation = &s.conversation
 	}
 	return &s, f.stand(&s)
 }
@@ -91,7 +95,7 @@ func countsConversations(todo []contribution) bool {
 
 // ask asks the vault, with the person's gate held so that tags, marks and the re-seal's sequence belong together. It is false for an event that does
 // not count.
-func (f *fold) ask(ctx context.Context, r *eventstore.Recorded, sequence uint64, p *person, s *standing, spoken conversation) (bool, error) {
+func (f *fold) ask(ctx context.Context, r *eventstore.Recorded, sequence uint64, p *person, s *standing, spoken spokenIn) (bool, error) {
 	gate, err := f.p.c.Keys.Gate(ctx, f.t.id, r.Person)
 	if errors.Is(err, eventstore.ErrErased) {
 		return false, nil
@@ -115,14 +119,18 @@ func (f *fold) ask(ctx context.Context, r *eventstore.Recorded, sequence uint64,
 			return false, err
 		}
 	}
-	mark, err := gate.Mark(eventstore.MarkConversation, []byte(spoken.bot), []byte(spoken.id))
+	s.conversation, err = gate.Mark(eventstore.MarkConversation, []byte(spoken.bot), []byte(spoken.id))
+	if err == nil {
+		s.access, err = accessTo(gate, spoken.bot)
+	}
 	if errors.Is(err, eventstore.ErrErased) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	set(p.conversations, spoken, mark, cacheConversations)
+	set(p.conversations, spoken, s.conversation, cacheConversations)
+	set(p.bots, spoken.bot, s.access, cacheBots)
 	return true, nil
 }
 

@@ -184,6 +184,16 @@ func TestDictionaryIsFixed(t *testing.T) {
 		"intents: period/string bot/string language/string intent/string persons/integer uses/integer fallbacks/integer" +
 			" confidence_00/integer confidence_10/integer confidence_20/integer confidence_30/integer confidence_40/integer" +
 			" confidence_50/integer confidence_60/integer confidence_70/integer confidence_80/integer confidence_90/integer status/string",
+		"outcomes: period/string channel/string bot/string persons/integer conversations/integer contained/integer handed_off/integer" +
+			" abandoned/integer back_24h/integer duration_lt30s/integer duration_lt1m/integer duration_lt2m/integer duration_lt5m/integer" +
+			" duration_lt10m/integer duration_lt20m/integer duration_lt1h/integer duration_ge1h/integer status/string",
+		"latency: period/string channel/string bot/string persons/integer answers/integer answer_time_lt0_5s/integer answer_time_lt1s/integer" +
+			" answer_time_lt2s/integer answer_time_lt3s/integer answer_time_lt5s/integer answer_time_lt10s/integer answer_time_lt30s/integer" +
+			" answer_time_lt1m/integer answer_time_lt5m/integer answer_time_ge5m/integer status/string",
+		"feedback: period/string channel/string bot/string persons/integer answers/integer score_1/integer score_2/integer score_3/integer" +
+			" score_4/integer score_5/integer status/string",
+		"paths: period/string bot/string intent/string next_intent/string persons/integer transitions/integer status/string",
+		"utterances: period/string bot/string language/string wording/string persons/integer uses/integer fallbacks/integer status/string",
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("%q", got)
@@ -217,7 +227,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("dropped while running: %v", err)
 	}
 	s, err := p.Status(ctx, acme)
-	if err != nil || s.Position != 9 || s.Lag != 0 || !s.Running || s.Cells != 3*4 || s.Suppressed != 0.5 {
+	if err != nil || s.Position != 9 || s.Lag != 0 || !s.Running || s.Cells != 3*11 || s.Suppressed != 18.0/33 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	cancel()

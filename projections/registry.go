@@ -6,18 +6,29 @@ import (
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/projections/activity"
+	"github.com/oubli-store/oubli/projections/feedback"
 	"github.com/oubli-store/oubli/projections/intents"
+	"github.com/oubli-store/oubli/projections/latency"
+	"github.com/oubli-store/oubli/projections/outcomes"
+	"github.com/oubli-store/oubli/projections/paths"
 	"github.com/oubli-store/oubli/projections/readmodel"
+	"github.com/oubli-store/oubli/projections/utterances"
 )
 
 // models are the registered read models.
 var models = []*readmodel.Model{
 	activity.Model,
 	intents.Model,
+	outcomes.Model,
+	latency.Model,
+	feedback.Model,
+	paths.Model,
+	utterances.Model,
 }
 
 // errNoProjection names what exists: a problem's text can only be a constant.
-var errNoProjection = eventstore.Refuse(eventstore.KindNotFound, "projection", "there is no such projection; there are: activity, intents")
+var errNoProjection = eventstore.Refuse(eventstore.KindNotFound, "projection",
+	"there is no such projection; there are: activity, intents, outcomes, latency, feedback, paths, utterances")
 
 func modelNamed(name string) (*readmodel.Model, error) {
 	for _, m := range models {
@@ -29,7 +40,7 @@ func modelNamed(name string) (*readmodel.Model, error) {
 }
 
 // rowsVersion is raised when rows are laid out otherwise; they are then made anew from the stream.
-const rowsVersion = 2
+const rowsVersion = 3
 
 // fingerprint changes when what is stored would be counted or laid out otherwise.
 func fingerprint(models []*readmodel.Model) string {

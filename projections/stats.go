@@ -91,6 +91,9 @@ func (p *Projections) Stats(ctx context.Context, id eventstore.TenantID, q Query
 		Projection: m.Name, Columns: columns(m), Rows: [][]any{}, Provisional: true, K: s.K, Timezone: t.zoneName(),
 		Notes: notes(q, r, periods, days, s.K),
 	}
+	if m.Worded() {
+		a.Notes = []string{"what persons wrote is shown when its period is closed, where enough of them wrote the same"}
+	}
 	rolled := roll(q.By, days)
 	for _, f := range periods {
 		for _, row := range join(q.By, f.Rows, rolled[f.period]) {

@@ -81,6 +81,9 @@ func Exact(p *Projections, tenant eventstore.TenantID, projection string) ([]Exa
 		out = append(out, ExactCell{Period: c.key.period, Values: c.values, Persons: c.persons, Sums: c.sums})
 		return nil
 	})
+	if err == nil && m.Worded() {
+		err = p.readWordings(context.Background(), t, m, out)
+	}
 	slices.SortFunc(out, func(a, b ExactCell) int {
 		if a.Period != b.Period {
 			return strings.Compare(a.Period.String(), b.Period.String())

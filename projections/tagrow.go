@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections/readmodel"
 )
 
 // maxTalks is how many conversations of a part are kept in memory.
@@ -31,10 +32,22 @@ type tagRow struct {
 type part struct {
 	model byte
 	cell  cellID
-	// sums are nil but on days.
+	// sums are the counters of a day. In weeks and months there is one for a model that draws its facts from conversations, the number of facts that count
+	// here, and none for others.
 	sums []uint64
 	// talks are the last conversations that were counted in the cell; all of them as long as they are as many as were counted.
 	talks []eventstore.Mark
+}
+
+// sumsOf is how many sums a part has in a kind of period.
+func sumsOf(m *readmodel.Model, kind eventstore.PeriodKind) int {
+	switch {
+	case kind == eventstore.Day:
+		return m.Width()
+	case m.Conversations != nil:
+		return 1
+	}
+	return 0
 }
 
 // find is the place of a part, and whether it is there.
@@ -80,9 +93,9 @@ func (f *fold) parseTagRow(period eventstore.Period, b []byte) (*tagRow, error) 
 		if m == nil {
 			return nil, damaged("a contribution belongs to a read model that does not exist")
 		}
-		if period.Kind == eventstore.Day {
+		if n := sumsOf(m, period.Kind); n > 0 {
 			var err error
-			if p.sums, b, err = parseNumbers(b, m.Width()); err != nil {
+			if p.sums, b, err = parseNumbers(b, n); err != nil {
 				return nil, err
 			}
 		}

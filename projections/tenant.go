@@ -217,7 +217,7 @@ func (p *Projections) renew(t *tenant, cache *cache) error {
 		return nil
 	}
 	b := p.db.NewBatch()
-	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell, tableExpired} {
+	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell, tableExpired, tableHistory} {
 		from := t.key(table)
 		if err := b.DeleteRange(from, successor(from), nil); err != nil {
 			return errors.Join(dbError(err), b.Close())

@@ -1,8 +1,8 @@
-// Package readmodel is what a read model is: its dimensions, its measures, and the facts that it draws from an event. It does no I/O.
+// Package readmodel is what a read model is: its dimensions, its measures, and the facts that it draws from events. It does no I/O.
 //
 // A read model is a package with one [Model] value; adding one is adding that package and a line in the registry of package projections.
-// It sees an opened event and answers with facts: the values of its dimensions, and what to add to its measures. When it counts, for whom, and
-// whether the result may be shown is not its business.
+// It sees an opened event ([Model.Facts]), or all that a person and a bot said to each other ([Model.Conversations]), and answers with facts: the values of its
+// dimensions, and what to add to its counters. When it counts, for whom, and whether the result may be shown is not its business.
 //
 // The values of dimensions are vocabulary that a bot's builders declared (a channel, a language, the name of an intent), never what a person
 // wrote: [Value] bounds them.
@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections/conversation"
 )
 
 // Values that no event can have.
@@ -52,6 +53,10 @@ type Model struct {
 	Measures []Measure
 	// Facts draws facts from an event. It must be a pure function. It may not keep r. Nil: the model has none of this kind.
 	Facts func(r *eventstore.Recorded) []Fact
+	// Conversations draws facts from all that one person and one bot said to each other in a month, as far as it is known. It is asked again when more is
+	// known, and what it said before is taken back; so it must be a pure function, and what it says of a stretch may depend on that stretch and on those that begin
+	// later, not on earlier ones. The first counter of the model counts these facts: each of them adds 1 to it. Nil: the model has none of this kind.
+	Conversations func(bot string, stretches []conversation.Stretch) []DatedFact
 	// UnknownDimension answers a question about a dimension that the model does not have; it names those that exist.
 	UnknownDimension *eventstore.Problem
 
@@ -62,6 +67,12 @@ type Model struct {
 type Fact struct {
 	Values []string
 	Sums   []uint64
+}
+
+// DatedFact is a fact that counts at a time of its own, in milliseconds since 1970: that of an event of a stretch.
+type DatedFact struct {
+	At int64
+	Fact
 }
 
 // New checks a model's declaration and makes it ready. It panics over a declaration that cannot work, which is a mistake of its author.
@@ -143,4 +154,60 @@ func Time(r *eventstore.Recorded) time.Time {
 		return r.Received
 	}
 	return r.Event.Time
+}
+
+// Talk is what a history of conversations keeps of an event, but for the mark of its conversation; false for an event that is no part of the talk.
+func Talk(r *eventstore.Recorded) (conversation.Event, bool) {
+	e := &r.Event
+	if e.Status == "draft" {
+		return conversation.Event{}, false
+	}
+	var flags conversation.Flags
+	switch e.Type {
+	case eventstore.TypeMessage:
+		flags = spoke(e.Author)
+	case eventstore.TypeHandoff:
+		flags = conversation.Handoff
+	case eventstore.TypeConversation:
+		if e.ConversationState != nil {
+			flags = state(e.ConversationState)
+		}
+	}
+	intent := ""
+	if e.Intent != nil {
+		intent = Value(e.Intent.Name)
+		if e.Intent.Fallback {
+			flags |= conversation.Fallback
+		}
+	}
+	return conversation.Event{At: Time(r).UnixMilli(), Flags: flags, Channel: Value(e.Channel), Intent: intent}, flags != 0 || intent != ""
+}
+
+// spoke says whose a message is; one without an author is the user's.
+func spoke(a eventstore.Author) conversation.Flags {
+	switch a {
+	case eventstore.AuthorBot:
+		return conversation.Bot
+	case eventstore.AuthorOperator:
+		return conversation.Operator
+	}
+	return conversation.User
+}
+
+func state(s *eventstore.ConversationState) (f conversation.Flags) {
+	switch s.State {
+	case "started":
+		return conversation.Started
+	case "ended":
+		f = conversation.Ended
+	}
+	switch s.Outcome {
+	case "resolved":
+		f |= conversation.Resolved
+	case "abandoned":
+		f |= conversation.Abandoned
+	case "handed-off":
+		f |= conversation.Handoff
+	}
+	return f
 }
