@@ -25,11 +25,19 @@ var (
 // Errors: those of [Door.Admit], [Door.Consent] and [Keys.Enter]; ErrTooOld for an event of a month that the tenant keeps no more; ErrConflict (another body under the same idempotency key, or
 // ExpectedSequence does not hold); ErrUncertain; ErrUnavailable.
 func (s *Store) Append(ctx context.Context, caller Caller, e Event) (Receipt, error) {
-	p, err := s.Submit(ctx, caller, e)
+	f, ticket, err := s.start(ctx, caller, &e)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return p.Wait(ctx)
+	landing := s.landing.by(f.until)
+	select {
+	case <-ticket.Done():
+	case <-landing.Done():
+	case <-ctx.Done(): // the gate is released in time all the same
+		go func() { _, _ = f.await(landing, ticket) }()
+		return Receipt{}, ErrUncertain.Because(ctx.Err())
+	}
+	return f.await(landing, ticket)
 }
 
 // Pending is a submitted event that awaits its answer.
@@ -58,8 +66,7 @@ func (p *Pending) Wait(ctx context.Context) (Receipt, error) {
 type flight struct {
 	s       *Store
 	caller  Caller
-	event   *Event
-	body    []byte
+	event   Event
 	entered *Entered
 	receipt Receipt
 	until   time.Time
@@ -71,38 +78,8 @@ type flight struct {
 // The person's gate is held until the log has answered, but no longer than [Keys.Fence] waits: an answer that comes later is ErrUncertain. So
 // each flight has a goroutine, which ends within that time, whether the caller waits or not.
 func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, error) {
-	if caller.Tenant == "" {
-		return nil, errTenantNeeded
-	}
-	received := s.c.Now().UTC().Truncate(time.Millisecond) // as an event id holds it
-	e, err := s.c.Door.Admit(caller, e, received)
+	f, ticket, err := s.start(ctx, caller, &e)
 	if err != nil {
-		return nil, err
-	}
-	f := &flight{s: s, caller: caller, event: &e, until: time.Now().Add(gateHold)}
-	if f.body, err = encodeBody(&e); err != nil {
-		return nil, err
-	}
-	arrival := Arrival{Identity: *e.Identity, Also: e.Also, Bot: e.Bot, Conversation: e.Conversation, Time: e.Time, Received: received}
-	if arrival.Time.IsZero() {
-		arrival.Time = received
-	}
-	if !caller.KeepOld && s.c.Oldest != nil && KeyMonthOf(arrival.Time, received) < s.c.Oldest(caller.Tenant) {
-		return nil, ErrTooOld
-	}
-	f.entered, err = s.c.Keys.Enter(ctx, caller.Tenant, arrival, func(st State) error { return s.c.Door.Consent(caller, e, st) })
-	if errors.Is(err, ErrExpired) {
-		err = ErrTooOld.Because(err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	ticket, err := f.takeOff(ctx, arrival)
-	if err != nil {
-		f.land()
-		if errors.Is(err, ErrExpired) {
-			err = ErrTooOld.Because(err)
-		}
 		return nil, err
 	}
 	p := &Pending{done: make(chan struct{})}
@@ -111,6 +88,48 @@ func (s *Store) Submit(ctx context.Context, caller Caller, e Event) (*Pending, e
 		p.receipt, p.err = f.await(s.landing.by(f.until), ticket)
 	}()
 	return p, nil
+}
+
+// start lets an event in and hands it to the log. The flight must be awaited.
+func (s *Store) start(ctx context.Context, caller Caller, e *Event) (*flight, Ticket, error) {
+	if caller.Tenant == "" {
+		return nil, nil, errTenantNeeded
+	}
+	received := s.c.Now().UTC().Truncate(time.Millisecond) // as an event id holds it
+	f := &flight{s: s, caller: caller, until: time.Now().Add(gateHold)}
+	var err error
+	if f.event, err = s.c.Door.Admit(caller, *e, received); err != nil {
+		return nil, nil, err
+	}
+	e = &f.event
+	plain, err := f.plaintext()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer plain.discard()
+	arrival := Arrival{Identity: *e.Identity, Also: e.Also, Bot: e.Bot, Conversation: e.Conversation, Time: e.Time, Received: received}
+	if arrival.Time.IsZero() {
+		arrival.Time = received
+	}
+	if !caller.KeepOld && s.c.Oldest != nil && KeyMonthOf(arrival.Time, received) < s.c.Oldest(caller.Tenant) {
+		return nil, nil, ErrTooOld
+	}
+	f.entered, err = s.c.Keys.Enter(ctx, caller.Tenant, arrival, func(st State) error { return s.c.Door.Consent(caller, *e, st) })
+	if errors.Is(err, ErrExpired) {
+		err = ErrTooOld.Because(err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ticket, err := f.takeOff(ctx, arrival, plain.bytes())
+	if err != nil {
+		f.land()
+		if errors.Is(err, ErrExpired) {
+			err = ErrTooOld.Because(err)
+		}
+		return nil, nil, err
+	}
+	return f, ticket, nil
 }
 
 // landings gives flights the context that ends their wait. Flights that begin within a moment share one, which spares each a timer: it
@@ -134,11 +153,53 @@ func (l *landings) by(until time.Time) context.Context {
 	return l.ctx
 }
 
-// takeOff seals the event and gives it to the log.
-func (f *flight) takeOff(ctx context.Context, a Arrival) (Ticket, error) {
+// lateContext is context.WithDeadline for calls that hardly ever wait: the timer is made when somebody asks for Done.
+type lateContext struct {
+	context.Context
+	until time.Time
+
+	once sync.Once
+	late context.Context
+	stop context.CancelFunc
+}
+
+func (c *lateContext) timer() context.Context {
+	c.once.Do(func() { c.late, c.stop = context.WithDeadline(c.Context, c.until) })
+	return c.late
+}
+
+// Deadline implements [context.Context].
+func (c *lateContext) Deadline() (time.Time, bool) {
+	if d, ok := c.Context.Deadline(); ok && d.Before(c.until) {
+		return d, true
+	}
+	return c.until, true
+}
+
+// Done implements [context.Context].
+func (c *lateContext) Done() <-chan struct{} { return c.timer().Done() }
+
+// Err implements [context.Context].
+func (c *lateContext) Err() error {
+	if err := c.Context.Err(); err != nil || time.Now().Before(c.until) {
+		return err
+	}
+	return c.timer().Err()
+}
+
+// cancel frees the timer, if there is one. Nobody may ask for Done any more.
+func (c *lateContext) cancel() {
+	if c.stop != nil {
+		c.stop()
+	}
+}
+
+// takeOff seals the event, whose padded plaintext is given, and gives it to the log.
+func (f *flight) takeOff(ctx context.Context, a Arrival, plaintext []byte) (Ticket, error) {
 	// What is taken, is taken well before the gate can be dead: nothing stands behind what an erasure announces that it does not know.
-	ctx, cancel := context.WithDeadline(ctx, f.until.Add(-gateHold/8))
-	defer cancel()
+	late := &lateContext{Context: ctx, until: f.until.Add(-gateHold / 8)}
+	defer late.cancel()
+	ctx = late
 	gate, tenant := f.entered.Gate, f.caller.Tenant
 	id, err := f.s.newEventID(a.Received)
 	if err != nil {
@@ -155,7 +216,7 @@ func (f *flight) takeOff(ctx context.Context, a Arrival) (Ticket, error) {
 		Expected: f.event.ExpectedSequence,
 	}
 	associated := m.Envelope.AppendAssociated(make([]byte, 0, associatedSize), string(tenant), m.Person)
-	if m.Envelope.Ciphertext, err = gate.Seal(ctx, month, pack(f.body), associated); err != nil {
+	if m.Envelope.Ciphertext, err = gate.Seal(ctx, month, plaintext, associated); err != nil {
 		return nil, err
 	}
 	if f.event.Key != "" {
@@ -242,7 +303,11 @@ func (f *flight) first(ctx context.Context, sequence uint64) (EventID, error) {
 	if err != nil {
 		return EventID{}, uncertainIfEnded(ctx, err)
 	}
-	if !bytes.Equal(body, f.body) {
+	mine, err := encodeBody(&f.event)
+	if err != nil {
+		return EventID{}, err
+	}
+	if !bytes.Equal(body, mine) {
 		return EventID{}, errOtherBody
 	}
 	return EventID(m.Envelope.Event), nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ type body struct {
 }
 
 var (
-	cborEnc = must(cbor.CoreDetEncOptions().EncMode())
+	cborEnc = must(cbor.CoreDetEncOptions().UserBufferEncMode())
 	// cborDec passes over unknown fields; cborStrict reports them.
 	cborDec    = must(decOptions.DecMode())
 	cborStrict = must(func() cbor.DecOptions {
@@ -69,25 +70,8 @@ func must[T any](v T, err error) T {
 
 // encodeBody gives the body of an event. ErrTooLarge.
 func encodeBody(e *Event) ([]byte, error) {
-	b := body{Event: *e}
-	if !e.Time.IsZero() {
-		ns := e.Time.UnixNano()
-		b.Time = &ns
-	}
-	if b.Identity != nil && b.Identity.Namespace == NamespaceConversation {
-		b.Identity = nil
-	}
-	out, err := cborEnc.Marshal(&b)
-	if err == nil && len(e.unknown) > 0 {
-		out, err = merge(out, e.unknown)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encoding an event: %w", err)
-	}
-	if len(out) > MaxEvent {
-		return nil, Refuse(KindTooLarge, "", "the event is longer than 256 KiB")
-	}
-	return out, nil
+	var p plaintext
+	return p.encode(e)
 }
 
 // decodeBody reads the body of an event. ErrDamaged.
@@ -150,7 +134,10 @@ var zstds = sync.OnceValue(func() (z struct {
 func pack(body []byte) []byte { return packForm(body, 0) }
 
 // packForm is pack with a flag for the form.
-func packForm(body []byte, flag byte) []byte {
+func packForm(body []byte, flag byte) []byte { return appendPacked(nil, body, flag) }
+
+// appendPacked appends what packForm gives.
+func appendPacked(dst, body []byte, flag byte) []byte {
 	form, in := formPlain, body
 	if len(body) >= compressFrom {
 		small := zstds().EncodeAll(body, make([]byte, 0, len(body)))
@@ -158,7 +145,7 @@ func packForm(body []byte, flag byte) []byte {
 			form, in = formZstd, small
 		}
 	}
-	return envelope.Pad(make([]byte, 0, envelope.PaddedSize(1+len(in))), []byte{form | flag}, in)
+	return envelope.Pad(slices.Grow(dst, envelope.PaddedSize(1+len(in))), []byte{form | flag}, in)
 }
 
 // unpack gives the body of a padded plaintext; it may alias it. ErrDamaged, ErrNewerVersion.

@@ -105,6 +105,8 @@ type Ticket interface {
 	// Wait blocks until the message is durable or ctx ends. Errors: ErrConflict (Expected did not hold; nothing is stored), ErrUncertain
 	// (it may be stored; submit it again under the same row), ErrUnavailable (it is not stored). When ctx ends first: ErrUncertain.
 	Wait(ctx context.Context) (Appended, error)
+	// Done is closed when Wait answers at once.
+	Done() <-chan struct{}
 }
 
 // Appended is where a message stands.

@@ -34,6 +34,8 @@ type opened struct {
 	rec  *record
 	keys map[eventstore.KeyMonth]tink.AEAD
 	dead error
+	// row is the mark that all idempotency rows of the person begin with, once somebody asked.
+	row atomic.Pointer[eventstore.Mark]
 }
 
 // kill ends every use of o; when it returns none is under way.
@@ -43,6 +45,7 @@ func (o *opened) kill(why error) {
 	if o.dead == nil {
 		o.rec.wipe()
 		o.keys = nil
+		o.row.Store(nil)
 	}
 	o.dead = why
 }
@@ -56,6 +59,7 @@ func (o *opened) update(r *record) {
 	defer o.use.Unlock()
 	if o.dead == nil {
 		o.rec = r
+		o.row.Store(nil)
 	}
 }
 
@@ -184,7 +188,15 @@ func (g *gate) Mark(label eventstore.MarkLabel, parts ...[]byte) (eventstore.Mar
 	if err := g.alive(); err != nil {
 		return eventstore.Mark{}, err
 	}
-	return mark(g.o.rec.own, label, parts...), nil
+	if label != eventstore.MarkRow || len(parts) > 0 {
+		return mark(g.o.rec.own, label, parts...), nil
+	}
+	if m := g.o.row.Load(); m != nil {
+		return *m, nil
+	}
+	m := mark(g.o.rec.own, label)
+	g.o.row.Store(&m)
+	return m, nil
 }
 
 func (g *gate) Release() {

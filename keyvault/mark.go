@@ -9,14 +9,15 @@ import (
 
 // mark is a PRF of the parts.
 func mark(own secret.Bytes, label eventstore.MarkLabel, parts ...[]byte) (m eventstore.Mark) {
-	h := newPRF(own, "oubli/mark/1")
-	h.Write([]byte(label))
-	h.Write([]byte{0})
+	in := make([]byte, 0, 128)
+	in = append(append(in, label...), 0)
 	for _, p := range parts {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
-		h.Write(p)
+		in = binary.BigEndian.AppendUint64(in, uint64(len(p)))
+		in = append(in, p...)
 	}
-	copy(m[:], h.Sum(nil))
+	h := newPRF(own, "oubli/mark/1")
+	h.Write(in)
+	copy(m[:], h.Sum(in[:0]))
 	return m
 }
 

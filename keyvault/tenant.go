@@ -321,8 +321,7 @@ func (v *Vault) Count(_ context.Context, id eventstore.TenantID) (uint64, error)
 
 func newPRF(key secret.Bytes, label string) hash.Hash {
 	h := hmac.New(sha256.New, key.Reveal())
-	h.Write([]byte(label))
-	h.Write([]byte{0})
+	h.Write(append([]byte(label), 0))
 	return h
 }
 

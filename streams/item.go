@@ -37,6 +37,9 @@ func (it *item) answer(out eventstore.Appended, err error) {
 	close(it.done)
 }
 
+// Done implements [eventstore.Ticket].
+func (it *item) Done() <-chan struct{} { return it.done }
+
 // Wait implements [eventstore.Ticket].
 func (it *item) Wait(ctx context.Context) (eventstore.Appended, error) {
 	select {

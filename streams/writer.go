@@ -212,10 +212,14 @@ func (w *writer) enqueue(ctx context.Context, it *item) error {
 	}
 	select {
 	case w.queue <- it:
-	case <-w.stop:
-		return errClosed
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
+	default:
+		select {
+		case w.queue <- it:
+		case <-w.stop:
+			return errClosed
+		case <-ctx.Done():
+			return unavailable(ctx.Err())
+		}
 	}
 	// The loop may have drained the queue for the last time just before.
 	select {

@@ -279,6 +279,8 @@ func (k *ticket) answer(at eventstore.Appended, err error) {
 	})
 }
 
+func (k *ticket) Done() <-chan struct{} { return k.done }
+
 func (k *ticket) Wait(ctx context.Context) (eventstore.Appended, error) {
 	select {
 	case <-k.done:
