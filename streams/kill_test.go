@@ -120,7 +120,7 @@ func runAndKill(t *testing.T, dir string, n int) (acks []ack) {
 // TestKill kills a process under load and starts it again; at the end every acknowledged event is there, once, where it was said to be and in its
 // person's order.
 func TestKill(t *testing.T) {
-	kills := 3
+	kills := 5
 	if os.Getenv("OUBLI_SOAK") != "" {
 		kills = 50
 	}

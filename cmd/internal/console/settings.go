@@ -17,6 +17,8 @@ type serveFlags struct {
 	Listen          string   `env:"OUBLI_LISTEN" placeholder:"ADDR" help:"Where HTTP is served (otherwise: 127.0.0.1:8420)."`
 	NATS            string   `name:"nats" env:"OUBLI_NATS" placeholder:"URL" help:"A NATS cluster of your own with JetStream (otherwise: a server inside the process)."`
 	NATSListen      string   `name:"nats-listen" env:"OUBLI_NATS_LISTEN" placeholder:"ADDR" help:"Where the NATS server inside the process listens for bots (otherwise: nowhere)."`
+	NATSReplicas    string   `name:"nats-replicas" env:"OUBLI_NATS_REPLICAS" placeholder:"N" help:"How many servers of that cluster keep each stream: 1, 3 or 5 (otherwise: 3 in a cluster of three or more, else 1)."`
+	Journal         string   `name:"journal" env:"OUBLI_JOURNAL" placeholder:"on|off" help:"off: an answer rests on the NATS cluster alone; it needs three replicas (otherwise: on, the event is synced on this machine as well)."`
 	KEK             string   `name:"kek" env:"OUBLI_KEK" placeholder:"URI" help:"The key-encryption key (otherwise: the file kek in the data directory)."`
 	TLSCert         string   `name:"tls-cert" env:"OUBLI_TLS_CERT" placeholder:"FILE" help:"TLS certificate."`
 	TLSKey          string   `name:"tls-key" env:"OUBLI_TLS_KEY" placeholder:"FILE" help:"TLS key."`

@@ -49,9 +49,35 @@ func (s *Server) openNATS(ctx context.Context) error {
 	}
 	s.conn = s.log.Conn
 	if s.c.NATS != "" {
-		s.log.Replicas = replicas(s.conn)
+		s.log.Replicas = s.replicas()
 	}
+	if s.log.Loose = s.c.Journal == "off"; s.log.Loose && s.log.Replicas < 3 {
+		return fmt.Errorf("the journal cannot be off: a cluster of %d NATS servers was found, which keeps %d of each stream; name the cluster with nats-replicas=3, or leave the journal on",
+			len(s.conn.Servers()), s.log.Replicas)
+	}
+	s.c.Log.Info("what an answer means", "201", s.meaning(), "replicas", max(s.log.Replicas, 1))
 	return nil
+}
+
+// meaning says in words what an event's acknowledgement promises.
+func (s *Server) meaning() string {
+	switch {
+	case s.c.NATS == "":
+		return "the event is synced in log/ on this machine"
+	case s.log.Loose:
+		return "most servers of the NATS cluster have the event; it survives what that cluster survives, and this machine's disk is not waited for"
+	case s.log.Replicas > 1:
+		return "the event is synced in log/ on this machine, and most servers of the NATS cluster have it"
+	}
+	return "the event is synced in log/ on this machine, and the NATS server has it"
+}
+
+// replicas is what is set, or 3 in a cluster that has so many servers.
+func (s *Server) replicas() int {
+	if n, err := strconv.Atoi(s.c.NATSReplicas); err == nil {
+		return n
+	}
+	return replicas(s.conn)
 }
 
 // openStreams opens log/ over NATS.

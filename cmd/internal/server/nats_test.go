@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/streams/natsembed"
+	"github.com/oubli-store/oubli/streams/natsembed/natscluster"
 )
 
 // TestNATSService: a bot appends over NATS with its token, and with nothing else.
@@ -105,6 +107,43 @@ func TestExternalNATS(t *testing.T) {
 	}
 	c.NATS = "nats://127.0.0.1:1"
 	if _, err := Start(t.Context(), c); err == nil || !strings.Contains(err.Error(), "NATS") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestNATSCluster: the streams live on a cluster of three servers, with the journal on and then off; one of the servers is killed in between.
+func TestNATSCluster(t *testing.T) {
+	cluster := natscluster.Start(t, 3)
+	c := config(t.TempDir())
+	c.NATS, c.NATSReplicas = cluster.URL(), "3"
+	for i, journal := range []string{"on", "off", "on"} {
+		c.Journal = journal
+		w := begin(t, c)
+		text := fmt.Sprintf("said in turn %d", i)
+		person := w.says(w.admin2(), "alice@example.com", text)
+		if _, events := w.ask("GET", "/v1/persons/"+person+"/events", w.admin, ""); strings.Count(events, "said in turn") != i+1 || !strings.Contains(events, text) {
+			t.Errorf("turn %d: %s", i, events)
+		}
+		if means := w.log.String(); !strings.Contains(means, `"replicas":3`) || strings.Contains(means, "is not waited for") != (journal == "off") {
+			t.Errorf("the log does not say what an answer means: %s", means)
+		}
+		if i == 0 {
+			cluster.Kill(cluster.Leader("CONV_default"))
+			body := `{"id":"once","identity":{"namespace":"email","id":"bob@example.com"},"conversation":"c","type":"message","bot":"shop","author":"user","text":"two are left"}`
+			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+				status, text := w.ask("POST", "/v1/events", w.admin2(), body)
+				if status == 201 {
+					break
+				}
+				if status != 503 || time.Now().After(deadline) {
+					t.Fatalf("with two of three servers: %d %s", status, text)
+				}
+			}
+		}
+		w.end()
+	}
+	c.Journal, c.NATSReplicas = "off", "1"
+	if _, err := Start(t.Context(), c); err == nil || !strings.Contains(err.Error(), "the journal cannot be off") {
 		t.Errorf("%v", err)
 	}
 }

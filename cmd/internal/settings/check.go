@@ -15,6 +15,12 @@ func (s Server) Check() error {
 	if s.NATS != "" && s.NATSListen != "" {
 		r = append(r, "nats and nats-listen: set one; with an external NATS cluster no embedded server listens")
 	}
+	if s.Journal == "off" && (s.NATS == "" || s.NATSReplicas == "1") {
+		r = append(r, "journal: it can be off only where a NATS cluster (nats) keeps every stream on three servers or more")
+	}
+	if s.NATSReplicas != "" && s.NATS == "" {
+		r = append(r, "nats-replicas: only a NATS cluster (nats) has several servers")
+	}
 	if s.BackupDir != "" && s.BackupRecipients == "" {
 		r = append(r, "backup-dir and backup-recipient: set both; without a recipient nobody could open the backups")
 	}

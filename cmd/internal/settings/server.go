@@ -23,6 +23,9 @@ type Server struct {
 	Listen string
 	// NATS is an external cluster's URL; empty: embedded. NATSListen opens the embedded server's port; empty: none.
 	NATS, NATSListen string
+	// NATSReplicas is how many servers of the cluster keep each stream; empty: 3 in a cluster of three or more, else 1. Journal is on or off: with off an
+	// answer rests on the cluster alone.
+	NATSReplicas, Journal string
 	// KEK is the URI of the key-encryption key; empty: the file kek in Data.
 	KEK string
 	// TLSCert and TLSKey are files; both or none.
@@ -75,6 +78,8 @@ var server = []setting{
 	text("listen", "127.0.0.1:8420", "where HTTP is served", "an address host:port", isAddress, func(s *Server) *string { return &s.Listen }),
 	text("nats", "", "an external NATS cluster (default: an embedded server)", "one or more URLs nats://…, tls://…, ws://… or wss://…, separated by commas", optional(isNATS), func(s *Server) *string { return &s.NATS }),
 	text("nats-listen", "", "where the embedded NATS server listens (default: nowhere)", "an address host:port", optional(isAddress), func(s *Server) *string { return &s.NATSListen }),
+	text("nats-replicas", "", "how many servers of the NATS cluster keep each stream (default: 3 in a cluster of three or more, else 1)", "1, 3 or 5", optional(oneOf("1", "3", "5")), func(s *Server) *string { return &s.NATSReplicas }),
+	text("journal", "on", "what 201 means: on: the event is synced in log/ on this machine, and NATS has it; off: most servers of the NATS cluster have it, which sync it when they are set to", "on or off", oneOf("on", "off"), func(s *Server) *string { return &s.Journal }),
 	text("kek", "", "the key-encryption key (default: a local file in the data directory)", "a URI file:///PATH, hcvault://HOST[:PORT]/MOUNT/keys/NAME or aws-kms://ARN, without credentials", optional(IsKEK), func(s *Server) *string { return &s.KEK }),
 	text("tls-cert", "", "the TLS certificate's file", "a path", optional(isPath), func(s *Server) *string { return &s.TLSCert }),
 	text("tls-key", "", "the TLS key's file", "a path", optional(isPath), func(s *Server) *string { return &s.TLSKey }),
