@@ -78,7 +78,8 @@
 // # Not guaranteed
 //
 //   - A bit that flips in the server's files while it is stopped in good order is not noticed at the start: the server trusts its summary and passes
-//     over the message. [Streams.Replay] from the beginning then ends with ErrDamaged; Read and Get do not know that there was a message.
+//     over the message. [Streams.Replay] from the beginning then ends with ErrDamaged, and so does [Streams.Read] of the whole person concerned. A Read that begins
+//     later, Get, and any read on a cluster do not know that there was a message. (A whole server notices at its start, up to 4 GiB of files.)
 //   - A log/ and a stream that were rolled back together are not noticed here.
 //   - With an external server a message counts as safe after [Config.Settle]; the server's sync interval is not checked.
 package streams

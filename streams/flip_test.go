@@ -124,3 +124,68 @@ func TestFlippedBitWithSummary(t *testing.T) {
 		}
 	}
 }
+
+// TestReadNoticesFlippedBit: after an orderly stop the server does not look. A read of the whole person is told that there are more messages than come; the others are not
+// affected, and what is removed while a read goes on is not taken for damage.
+func TestReadNoticesFlippedBit(t *testing.T) {
+	for _, which := range []int{0, 4, 9} { // the first, one in between, the last
+		r := newRoom(t, nil)
+		r.openTenant()
+		hurt := r.fill(10)
+		whole, single := r.fill(3), r.fill(1)
+		r.fill(1) // the start looks at the last one
+		want := r.replay(0)
+		r.stop()
+		r.flip(want[which], false)
+		r.flip(want[13], false)
+		r.startServer()
+		r.openLog()
+		r.openTenant()
+		for p, given := range map[eventstore.PersonID]int{hurt: 9, single: 0} {
+			n, last := 0, error(nil)
+			for _, err := range r.s.Read(context.Background(), tenant, p, 0) {
+				if last = err; err == nil {
+					n++
+				}
+			}
+			if n != given || !errors.Is(last, eventstore.ErrDamaged) {
+				t.Errorf("message %d: %d of %d messages, %v", which, n, given, last)
+			}
+		}
+		if got := r.read(whole, 0); len(got) != 3 {
+			t.Errorf("%d messages of another person", len(got))
+		}
+		r.stop()
+	}
+}
+
+// TestReadAmidRemoval: what is removed while it is read is no damage.
+func TestReadAmidRemoval(t *testing.T) {
+	r := newRoom(t, func(c *Config) { c.RemoveRate = 5000 })
+	r.openTenant()
+	var last eventstore.Ticket
+	p := newPerson(t)
+	for range 300 {
+		k, err := r.s.Submit(context.Background(), tenant, newMessage(t, p, 30))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = k
+	}
+	if _, err := last.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	removed := make(chan error, 1)
+	go func() {
+		removed <- r.s.Remove(context.Background(), tenant, eventstore.Removal{Persons: []eventstore.PersonID{p}}, nil)
+	}()
+	for {
+		got := r.read(p, 0) // fails on damage
+		if len(got) == 0 {
+			break
+		}
+	}
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -92,23 +92,29 @@ func (s *Streams) read(ctx context.Context, sp spec, subject string, after uint6
 			return
 		}
 		to := w.committed.now()
+		whole := after <= w.floor.Load() && subject != everything && !w.unpurged.Load()
 		after = max(after, w.floor.Load())
 		if after >= to {
 			return
 		}
 		stopped := false
 		var yielded uint64
+		var t tally
 		err = w.remote.each(ctx, subject, after+1, to, func(m message) bool {
 			if m.subject == sp.filler() {
 				return true
 			}
 			st, err := sp.stored(m)
 			yielded++
+			t.take(m)
 			stopped = !yield(st, err) || err != nil
 			return !stopped
 		})
 		if err == nil && !stopped && subject == everything {
 			err = w.accountFor(ctx, after, to, yielded)
+		}
+		if err == nil && !stopped && whole {
+			err = w.passedOver(ctx, subject, t)
 		}
 		if err != nil && !stopped {
 			yield(eventstore.Stored{}, err)

@@ -182,6 +182,7 @@ type message struct {
 	sequence uint64
 	subject  string
 	at       time.Time
+	pending  uint64 // of the first of a batch: how many the server says are behind it
 	data     []byte
 }
 
@@ -336,6 +337,9 @@ func (b *batch) collect(ctx context.Context) (out []message, more bool, err erro
 		case err != nil:
 			return nil, false, err
 		case status == "":
+			if len(out) == 0 {
+				msg.pending, _ = strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
+			}
 			out = append(out, msg)
 		case status == "404":
 			return out, false, nil
