@@ -101,25 +101,44 @@ func (s *Store) start(ctx context.Context, caller Caller, e *Event) (*flight, Ti
 	if f.event, err = s.c.Door.Admit(caller, *e, received); err != nil {
 		return nil, nil, err
 	}
-	e = &f.event
+	ticket, err := f.start(ctx, received, PersonID{})
+	return f, ticket, err
+}
+
+// arrival is what the vault must know of an event. ErrTooOld.
+func (s *Store) arrival(caller Caller, e *Event, received time.Time) (Arrival, error) {
+	a := Arrival{Identity: *e.Identity, Also: e.Also, Bot: e.Bot, Conversation: e.Conversation, Time: e.Time, Received: received}
+	if a.Time.IsZero() {
+		a.Time = received
+	}
+	if !caller.KeepOld && s.c.Oldest != nil && KeyMonthOf(a.Time, received) < s.c.Oldest(caller.Tenant) {
+		return a, ErrTooOld
+	}
+	return a, nil
+}
+
+// start lets an event in that was admitted, and hands it to the log. If only names a person, the event is refused unless it is theirs.
+func (f *flight) start(ctx context.Context, received time.Time, only PersonID) (Ticket, error) {
+	s, caller, e := f.s, f.caller, &f.event
 	plain, err := f.plaintext()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer plain.discard()
-	arrival := Arrival{Identity: *e.Identity, Also: e.Also, Bot: e.Bot, Conversation: e.Conversation, Time: e.Time, Received: received}
-	if arrival.Time.IsZero() {
-		arrival.Time = received
-	}
-	if !caller.KeepOld && s.c.Oldest != nil && KeyMonthOf(arrival.Time, received) < s.c.Oldest(caller.Tenant) {
-		return nil, nil, ErrTooOld
+	arrival, err := s.arrival(caller, e, received)
+	if err != nil {
+		return nil, err
 	}
 	f.entered, err = s.c.Keys.Enter(ctx, caller.Tenant, arrival, func(st State) error { return s.c.Door.Consent(caller, *e, st) })
 	if errors.Is(err, ErrExpired) {
 		err = ErrTooOld.Because(err)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	if !only.IsZero() && f.entered.Gate.Person() != only {
+		f.land()
+		return nil, errAttachGone
 	}
 	ticket, err := f.takeOff(ctx, arrival, plain.bytes())
 	if err != nil {
@@ -127,9 +146,9 @@ func (s *Store) start(ctx context.Context, caller Caller, e *Event) (*flight, Ti
 		if errors.Is(err, ErrExpired) {
 			err = ErrTooOld.Because(err)
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	return f, ticket, nil
+	return ticket, nil
 }
 
 // landings gives flights the context that ends their wait. Flights that begin within a moment share one, which spares each a timer: it
@@ -307,10 +326,26 @@ func (f *flight) first(ctx context.Context, sequence uint64) (EventID, error) {
 	if err != nil {
 		return EventID{}, err
 	}
-	if !bytes.Equal(body, mine) {
+	if !f.same(body, mine) {
 		return EventID{}, errOtherBody
 	}
 	return EventID(m.Envelope.Event), nil
+}
+
+// same says whether a stored body is that of the event: byte for byte, but for where the bytes of its file stand.
+func (f *flight) same(stored, body []byte) bool {
+	if bytes.Equal(stored, body) {
+		return true
+	}
+	mine := f.event.Attachment
+	first, err := decodeBody(stored)
+	if mine == nil || err != nil || first.Attachment == nil || !mine.same(first.Attachment) {
+		return false
+	}
+	e := f.event
+	e.Attachment = first.Attachment
+	again, err := encodeBody(&e)
+	return err == nil && bytes.Equal(again, stored)
 }
 
 func uncertainIfEnded(ctx context.Context, err error) error {

@@ -95,7 +95,7 @@ func decodeBody(in []byte) (Event, error) {
 }
 
 // lastField is the highest number of a field that this version knows.
-const lastField = 25
+const lastField = 26
 
 // beyond gives the fields of a body that this version does not know.
 func beyond(in []byte) ([]byte, error) {

@@ -157,6 +157,7 @@ func TestBodyLastField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.Attachment = &File{Size: 1}
 	b, _ := encodeBody(&e)
 	var fields map[uint64]cbor.RawMessage
 	if err := cbor.Unmarshal(b, &fields); err != nil {

@@ -84,6 +84,9 @@ type Event struct {
 	Approver          string             `json:"approver,omitempty" cbor:"24,keyasint,omitempty" doc:"The staff id of who approved it, at most 256 bytes"`
 	Data              json.RawMessage    `json:"data,omitempty" cbor:"25,keyasint,omitempty" doc:"Any JSON, at most 64 KiB"`
 
+	// Attachment is set by [Store.Attach] alone.
+	Attachment *File `json:"attachment,omitempty" cbor:"26,keyasint,omitempty" readOnly:"true" doc:"The file of an event that came with one (POST /v1/attachments)"`
+
 	// ExpectedSequence makes the append conditional on the person's last sequence; 0 means that there is none yet.
 	ExpectedSequence *uint64 `json:"expected_sequence,omitempty" cbor:"-" doc:"The append is refused (409) unless this is the person's last sequence; 0 for none"`
 

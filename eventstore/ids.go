@@ -129,10 +129,19 @@ func ParseAttachmentID(s string) (AttachmentID, error) {
 // String is the 26-character Crockford base 32 form.
 func (a AttachmentID) String() string { return ulid.ULID(a).String() }
 
+// MarshalText implements [encoding.TextMarshaler].
+func (a AttachmentID) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (a *AttachmentID) UnmarshalText(b []byte) (err error) {
+	*a, err = ParseAttachmentID(string(b))
+	return err
+}
+
 // Attachment names the chunks of one attachment of a person.
 type Attachment struct {
-	Person PersonID
-	ID     AttachmentID
+	Person PersonID     `json:"person"`
+	ID     AttachmentID `json:"id"`
 }
 
 func newULID(ms uint64, entropy io.Reader) (id ulid.ULID, err error) {

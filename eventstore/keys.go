@@ -93,6 +93,11 @@ type Keys interface {
 	SealControl(ctx context.Context, tenant TenantID, plaintext, associated []byte) ([]byte, error)
 	OpenControl(ctx context.Context, tenant TenantID, ciphertext, associated []byte) ([]byte, error)
 
+	// SealChunk and OpenChunk seal a piece of a file under a key of 32 bytes that belongs to the file alone, with Tink's streaming AEAD: each piece under a key derived
+	// for it, so that a file may have any number. Sealing adds at most 77 bytes. OpenChunk answers ErrDamaged for what does not open. They use no key of the vault.
+	SealChunk(key, plaintext, associated []byte) ([]byte, error)
+	OpenChunk(key, ciphertext, associated []byte) ([]byte, error)
+
 	// Outbox lists the person events that changes in the vault still owe to the stream, oldest first; Sent takes one off once it is
 	// appended. A change and its debt are written in one batch, so that a crash loses neither.
 	Outbox(ctx context.Context, tenant TenantID) ([]Owed, error)
@@ -316,4 +321,6 @@ const (
 	TableRetention MetaTable = "retention"
 	// TableStates holds changes of states that are under way.
 	TableStates MetaTable = "states"
+	// TableUploads holds the attachments whose upload is under way, or came to nothing and is not removed yet.
+	TableUploads MetaTable = "uploads"
 )

@@ -28,6 +28,9 @@ const (
 	ActExported        Act = "person-exported"
 	ActErased          Act = "person-erased"
 	ActConversation    Act = "conversation-read"
+	// ActAttachmentAdded and ActAttachmentRead are about a file of a person, in and out.
+	ActAttachmentAdded Act = "attachment-added"
+	ActAttachmentRead  Act = "attachment-read"
 	ActLinked          Act = "person-linked"
 	ActVaultChecked    Act = "vault-status-read"
 	ActKEKRotated      Act = "kek-rotated"

@@ -17,6 +17,10 @@ type Config struct {
 	Door Door
 	// Ledger records withdrawals of consent. Without one they are refused (ErrUnavailable).
 	Ledger Ledger
+	// Chunks keeps the bytes of attachments, Meta the books of uploads (nil: there are no attachments). Limits are a tenant's (nil: [MaxAttachment], and no bound in all).
+	Chunks Chunks
+	Meta   Meta
+	Limits func(TenantID) AttachmentLimits
 	// Oldest is the first key month of which a tenant takes events (nil: it takes all that the vault takes).
 	Oldest func(TenantID) KeyMonth
 	// Now is the clock of receive times (nil: time.Now).
@@ -32,6 +36,7 @@ type Store struct {
 	entropy sync.Mutex
 	// outboxes holds a lock for each tenant: one at a time sends what the vault owes.
 	outboxes sync.Map
+	uploads  *uploads
 	// landing holds the deadlines of appends on their way.
 	landing landings
 }
@@ -41,7 +46,7 @@ func New(c Config) *Store {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Store{c: c}
+	return &Store{c: c, uploads: newUploads()}
 }
 
 // Receipt says where an event stands.
@@ -176,6 +181,9 @@ func decodeRecorded(m Stored, body []byte) (Recorded, error) {
 	r := Recorded{ID: id, Person: m.Person, Sequence: m.Sequence, Received: id.Received(), Event: e}
 	if r.Event.Time.IsZero() {
 		r.Event.Time = r.Received
+	}
+	if f := r.Event.Attachment; f != nil {
+		f.Ref = AttachmentRef{m.Person, id, m.Sequence}.String()
 	}
 	return r, nil
 }

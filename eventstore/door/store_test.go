@@ -12,6 +12,7 @@ import (
 // TestStore runs the store behind this door, over the fakes.
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Parts {
-		return storetest.Parts{Keys: keystest.New(), Log: logtest.New(), Door: door.New(door.Rules{})}
+		keys := keystest.New()
+		return storetest.Parts{Keys: keys, Log: logtest.New(), Door: door.New(door.Rules{}), Chunks: logtest.NewChunks(), Meta: keys}
 	})
 }

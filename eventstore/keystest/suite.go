@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) Vault) {
 		{"ExpireFenced", expireFenced},
 		{"Keyless", keyless},
 		{"Control", control},
+		{"Chunks", chunks},
 		{"Count", count},
 		{"Meta", meta},
 	} {

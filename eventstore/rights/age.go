@@ -164,7 +164,7 @@ func (s *Service) removeExpired(ctx context.Context, tenant eventstore.TenantID,
 		_, found := slices.BinarySearchFunc(r.Spared, id, eventstore.PersonID.Compare)
 		return found
 	}
-	return s.c.Log.Expire(ctx, tenant, r.Month, spared, func(_, left uint64) {
+	return s.expireMessages(ctx, tenant, r.Month, spared, func(_, left uint64) {
 		a.change(func(r *expiryRow) { r.LeftMessages = left })
 	})
 }

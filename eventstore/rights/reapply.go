@@ -230,7 +230,7 @@ func (r *reapplication) expireLog(ctx context.Context, before eventstore.KeyMont
 		_, kept := slices.BinarySearchFunc(gone.Spared, p, eventstore.PersonID.Compare)
 		return kept
 	}
-	return s.c.Log.Expire(ctx, r.tenant, before, spared, nil)
+	return s.expireMessages(ctx, r.tenant, before, spared, nil)
 }
 
 // unhold lets a person go whom the ledger says was erased later.

@@ -17,6 +17,8 @@ type Config struct {
 	Log    eventstore.Log
 	Ledger eventstore.Ledger
 	Store  *eventstore.Store
+	// Chunks holds the bytes of attachments (nil: there are none).
+	Chunks eventstore.Chunks
 	// Passed says which sequence of the tenant's stream every projection has passed (nil: there are none to wait for).
 	Passed func(eventstore.TenantID) uint64
 	// Zone is a tenant's time zone, for scopes that are days (nil: UTC).

@@ -38,6 +38,8 @@ type row struct {
 	First    uint64    `json:"first,omitempty"`
 	Prefixes [][8]byte `json:"prefixes,omitempty"`
 	Copied   bool      `json:"copied,omitempty"`
+	// Attachments are those that went with an erased part.
+	Attachments []eventstore.Attachment `json:"attachments,omitempty"`
 	// Again says that a restore carries out what the ledger has long recorded: there is no new entry.
 	Again bool `json:"again,omitempty"`
 	// Refused says that a legal hold came in between, or that somebody who was thought to be silent spoke.

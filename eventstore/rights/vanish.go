@@ -23,6 +23,9 @@ const (
 	SearchJournalOnly Search = "journal-only"
 )
 
+// saveEvery is how often a removal's progress is stored.
+const saveEvery = time.Second
+
 // remove is the sweep of step 8.
 func (s *Service) remove(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
 	return s.later(ctx, tenant, w, func() error {
@@ -48,15 +51,21 @@ func (s *Service) sweepMessages(ctx context.Context, tenant eventstore.TenantID,
 	before, saved := w.row.RemovedMessages, s.now()
 	err = s.c.Log.Remove(ctx, tenant, going, func(done, left uint64) {
 		w.row.RemovedMessages, w.row.LeftMessages = before+done, left
-		if now := s.now(); now.Sub(saved) >= time.Second {
+		if now := s.now(); now.Sub(saved) >= saveEvery {
 			saved = now
 			_ = s.save(ctx, tenant, w) // for those who ask; the row is saved again in the end
 		}
 	})
+	if err == nil {
+		err = s.removeChunks(ctx, tenant, w)
+	}
 	if err != nil {
 		return errors.Join(err, s.save(ctx, tenant, w))
 	}
-	var left uint64
+	left, err := s.leftChunks(ctx, tenant, w)
+	if err != nil {
+		return err
+	}
 	for _, person := range w.row.Persons {
 		if w.row.partial() {
 			break // nothing comes in behind what was announced
@@ -91,7 +100,7 @@ func (s *Service) vanish(ctx context.Context, tenants []eventstore.TenantID) {
 func (s *Service) vanishFrom(ctx context.Context, tenant eventstore.TenantID, p *page) error {
 	var failed []error
 	var due []*run
-	var of []eventstore.Removed
+	var of, ofChunks []eventstore.Removed
 	for _, w := range p.pending() {
 		err := s.later(ctx, tenant, w, func() error {
 			gone, err := s.sweptAgain(ctx, tenant, w)
@@ -99,6 +108,7 @@ func (s *Service) vanishFrom(ctx context.Context, tenant eventstore.TenantID, p 
 				return err
 			}
 			due, of = append(due, w), append(of, gone...)
+			ofChunks = append(ofChunks, chunksOf(&w.row)...)
 			return nil
 		})
 		failed = append(failed, err)
@@ -107,6 +117,9 @@ func (s *Service) vanishFrom(ctx context.Context, tenant eventstore.TenantID, p 
 		return errors.Join(failed...)
 	}
 	found, err := s.c.Log.Traces(ctx, tenant, of)
+	if err == nil {
+		found, err = s.chunkTraces(ctx, tenant, ofChunks, found)
+	}
 	if err != nil {
 		return errors.Join(append(failed, err)...)
 	}

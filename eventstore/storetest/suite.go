@@ -20,6 +20,9 @@ type Parts struct {
 	Keys eventstore.Keys
 	Log  eventstore.Log
 	Door eventstore.Door
+	// Chunks and Meta are for attachments; the tests of these are left out without them.
+	Chunks eventstore.Chunks
+	Meta   eventstore.Meta
 }
 
 // Tenant is the tenant that the suite works in.
@@ -53,6 +56,13 @@ func Run(t *testing.T, open func(t *testing.T) Parts) {
 		{"ResealedWhileRead", resealedWhileRead},
 		{"ResealedExpired", resealedExpired},
 		{"CrashedCopies", crashedCopies},
+		{"Attachments", attachments},
+		{"AttachmentRetry", attachmentRetry},
+		{"AttachmentRefused", attachmentRefused},
+		{"AttachmentCutOff", attachmentCutOff},
+		{"AttachmentErased", attachmentErased},
+		{"AttachmentPart", attachmentPart},
+		{"AttachmentDamaged", attachmentDamaged},
 		{"Model", model},
 		{"PartModel", partModel},
 	} {
@@ -68,6 +78,7 @@ type Suite struct {
 	Parts
 	ahead   atomic.Int64
 	entries entries
+	limits  eventstore.AttachmentLimits
 }
 
 // entries is a ledger in memory.
@@ -107,8 +118,13 @@ func Open(t *testing.T, p Parts) *Suite {
 	}
 	s := &Suite{Parts: p}
 	now := func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
-	s.Store = eventstore.New(eventstore.Config{Keys: p.Keys, Log: p.Log, Door: p.Door, Ledger: &s.entries, Now: now})
+	s.Store = eventstore.New(eventstore.Config{Keys: p.Keys, Log: p.Log, Door: p.Door, Ledger: &s.entries, Now: now, Chunks: p.Chunks, Meta: p.Meta,
+		Limits: func(eventstore.TenantID) eventstore.AttachmentLimits { return s.limits }})
+	s.limits = eventstore.AttachmentLimits{Largest: eventstore.MaxAttachment, Total: 1 << 40}
 	if err := s.Store.Open(t.Context(), Tenant, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.OpenAttachments(t.Context(), Tenant, true); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -22,16 +22,18 @@ import (
 
 // Config wires the API to the rooms. Every field is required unless it says otherwise; all must be safe for concurrent use.
 type Config struct {
-	Store    Store
-	Door     eventstore.Door
-	Keys     Keys
-	Tokens   Tokens
-	Rights   Rights
-	Stats    Stats
-	Ledger   Ledger
-	Signer   Signer
-	Settings Settings
-	Tenants  Tenants
+	Store  Store
+	Door   eventstore.Door
+	Keys   Keys
+	Tokens Tokens
+	Rights Rights
+	// Attachments are files in and out (nil: there are none).
+	Attachments Attachments
+	Stats       Stats
+	Ledger      Ledger
+	Signer      Signer
+	Settings    Settings
+	Tenants     Tenants
 	// Tree says how large a tenant's key tree is.
 	Tree func(eventstore.TenantID) (keyvault.TenantStatus, error)
 	// Backups makes backups (nil: there are none).

@@ -25,8 +25,10 @@ type API struct {
 	mux     *http.ServeMux
 	huma    huma.API
 	batches chan struct{}
-	metrics *metrics
-	openapi []byte
+	// incoming and outgoing are the places of files on their way.
+	incoming, outgoing chan struct{}
+	metrics            *metrics
+	openapi            []byte
 }
 
 // call is one authorised request.
@@ -62,10 +64,12 @@ func callOf(ctx context.Context) *call {
 func New(c Config) *API {
 	a := &API{Config: c.withDefaults(), mux: http.NewServeMux()}
 	a.batches = make(chan struct{}, a.Batches)
+	a.incoming, a.outgoing = make(chan struct{}, maxTransfers), make(chan struct{}, maxTransfers)
 	a.metrics = newMetrics(a.Registry)
 	a.huma = humago.New(a.mux, humaConfig(a.Version))
 	a.registerEvents()
 	a.registerConversations()
+	a.registerAttachments()
 	a.registerPersons()
 	a.registerStats()
 	a.registerLedger()

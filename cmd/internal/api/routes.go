@@ -43,6 +43,8 @@ const (
 	OptionalJSON
 	// Stream: the route checks type and size itself.
 	Stream
+	// Upload: the same, and a file of up to [eventstore.MaxAttachment] bytes is in it.
+	Upload
 )
 
 const (
@@ -61,6 +63,8 @@ var Routes = []Route{
 	{Method: "POST", Path: "/v1/import/{format}", Roles: roles(bot), Body: Stream},
 	{Method: "POST", Path: "/v1/conversations/read", Roles: roles(bot), Body: SmallJSON},
 	{Method: "GET", Path: "/v1/privacy", Roles: roles(bot)},
+	{Method: "POST", Path: "/v1/attachments", Roles: roles(bot, support, dpo), Body: Upload},
+	{Method: "GET", Path: "/v1/attachments/{id}", Roles: roles(bot, support, dpo)},
 
 	{Method: "POST", Path: "/v1/persons/lookup", Roles: roles(support, dpo), Body: SmallJSON},
 	{Method: "GET", Path: "/v1/persons/{person}", Roles: roles(support, dpo)},
@@ -125,8 +129,11 @@ func (r *Route) forAdmin() bool {
 
 // limit is how large a declared body may be.
 func (r *Route) limit() int64 {
-	if r.Body == Stream {
+	switch r.Body {
+	case Stream:
 		return MaxBatchBytes
+	case Upload:
+		return eventstore.MaxAttachment + eventstore.MaxEvent + aroundFile
 	}
 	return eventstore.MaxEvent
 }

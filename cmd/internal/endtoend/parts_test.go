@@ -34,7 +34,7 @@ func openParts(t testing.TB, dir string, create bool) (storetest.Parts, func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return storetest.Parts{Keys: vault, Log: log, Door: door.New(door.Rules{})}, func() {
+	return storetest.Parts{Keys: vault, Log: log, Door: door.New(door.Rules{}), Chunks: log.Chunks(), Meta: vault}, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		if err := log.Close(); err != nil {

@@ -24,7 +24,7 @@ const (
 )
 
 func (s *Server) openAPI() error {
-	made := api.New(api.Config{Store: &reserve{Store: api.Over(s.store), path: s.data.path}, Door: s.door, Keys: s.vault, Tokens: s.tokens, Rights: s.rights, Stats: s.figures, Ledger: s.ledger, Signer: s.signer,
+	made := api.New(api.Config{Store: &reserve{Store: api.Over(s.store), path: s.data.path}, Door: s.door, Keys: s.vault, Tokens: s.tokens, Rights: s.rights, Attachments: attached{s.store, s.rights, s.data.path}, Stats: s.figures, Ledger: s.ledger, Signer: s.signer,
 		Settings: s.settings, Tenants: s, Tree: s.vault.Status, Ready: s.ready, Notes: s.notes, Backups: s, BackupStatus: s.backupStatus(), Log: s.c.Log, Now: s.c.Now, Registry: s.registry, Version: s.c.Version})
 	s.mu.Lock()
 	defer s.mu.Unlock()

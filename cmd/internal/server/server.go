@@ -165,7 +165,8 @@ func (s *Server) openRooms(context.Context) error {
 	s.door = door.New(door.Rules{})
 	s.ledger = ledger.New(s.streams)
 	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault), keep: s.c.Keep()}
-	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now, Oldest: s.settings.oldest(s.c.Now)})
+	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now, Oldest: s.settings.oldest(s.c.Now),
+		Chunks: s.streams.Chunks(), Meta: s.vault, Limits: s.settings.attachments})
 	s.signer = ledger.NewSigner(s.vault.Vault(), s.vault, nil)
 	s.tokens = access.New(s.vault, s.c.Now)
 	s.registry = prometheus.NewRegistry()
@@ -176,7 +177,7 @@ func (s *Server) openRooms(context.Context) error {
 		return rebuildable(s.data.in("projections"), fmt.Errorf("opening the projections: %w", err))
 	}
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
-	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
+	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Chunks: s.streams.Chunks(), Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
 		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Retention: s.settings.retention, Now: s.c.Now, Logger: s.c.Log,
 		Certifier: ledger.NewCertifier(s.ledger, s.signer), BackupsUntil: s.backupsUntil})
 	return nil

@@ -16,6 +16,7 @@ type tenantSettings struct {
 	*settings.Tenants
 	known sync.Map // eventstore.TenantID → projections.Settings
 	kept  sync.Map // eventstore.TenantID → time.Duration
+	files sync.Map // eventstore.TenantID → eventstore.AttachmentLimits
 	// keep is how long events are kept by tenants that do not say otherwise.
 	keep time.Duration
 }
@@ -28,6 +29,7 @@ func (t *tenantSettings) load(ctx context.Context, id eventstore.TenantID) error
 	}
 	t.known.Store(id, projections.Settings{K: s.K, Zone: s.Zone()})
 	t.kept.Store(id, s.Keep(t.keep))
+	t.files.Store(id, s.Attachments())
 	return nil
 }
 
@@ -42,6 +44,7 @@ func (t *tenantSettings) Put(ctx context.Context, id eventstore.TenantID, values
 func (t *tenantSettings) forget(id eventstore.TenantID) {
 	t.known.Delete(id)
 	t.kept.Delete(id)
+	t.files.Delete(id)
 }
 
 // retention is how long a tenant keeps events. ErrNotFound for one whose settings were not read yet.
@@ -61,6 +64,14 @@ func (t *tenantSettings) oldest(now func() time.Time) func(eventstore.TenantID) 
 		}
 		return rights.OldestKept(now(), keep)
 	}
+}
+
+// attachments are the limits of a tenant's files.
+func (t *tenantSettings) attachments(id eventstore.TenantID) eventstore.AttachmentLimits {
+	if l, ok := t.files.Load(id); ok {
+		return l.(eventstore.AttachmentLimits)
+	}
+	return settings.Defaults().Attachments()
 }
 
 // analytics is what projections ask for.

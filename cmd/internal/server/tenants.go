@@ -25,8 +25,9 @@ type tenant struct {
 const tableServer eventstore.MetaTable = "server"
 
 const (
-	// wholeRow, in a tenant's own rows, says that its streams were made.
-	wholeRow = "whole"
+	// wholeRow, in a tenant's own rows, says that its streams were made, attachmentsRow that the one of its attachments was.
+	wholeRow       = "whole"
+	attachmentsRow = "attachments"
 	// erasePrefix, in the default tenant's rows, begins the row of an erasure of a tenant that is under way.
 	erasePrefix = "erase/"
 )
@@ -87,10 +88,12 @@ func (s *Server) openTenant(ctx context.Context, id eventstore.TenantID) error {
 		{"the stream of its releases", func() error {
 			return s.streams.OpenRecords(ctx, id, eventstore.RecordsStats, s.vault.Vault(), create)
 		}},
+		{"the stream of its attachments", func() error { return s.openAttachments(ctx, id) }},
 		{"its ledger", func() error { return s.ledger.Open(ctx, id) }},
 		{"its checkpoint", func() error { return s.compareCheckpoint(ctx, id) }},
 		{"its settings", func() error { return s.settings.load(ctx, id) }},
 		{"its interrupted erasures", func() error { return s.rights.Resume(ctx, id) }},
+		{"its interrupted uploads", func() error { return s.store.ResumeAttachments(ctx, id) }},
 	}
 	for _, step := range steps {
 		if err := step.do(); err != nil {
@@ -112,10 +115,30 @@ func (s *Server) openTenant(ctx context.Context, id eventstore.TenantID) error {
 	return nil
 }
 
+// openAttachments opens the stream of a tenant's attachments; of a tenant that an older program made it makes it.
+func (s *Server) openAttachments(ctx context.Context, id eventstore.TenantID) error {
+	_, err := s.vault.Get(ctx, id, tableServer, attachmentsRow)
+	create := errors.Is(err, eventstore.ErrNotFound)
+	if err != nil && !create {
+		return err
+	}
+	err = s.store.OpenAttachments(ctx, id, create)
+	switch {
+	case errors.Is(err, eventstore.ErrNotFound):
+		return fmt.Errorf("%w: neither log/ nor the server knows the stream BLOB_%s", eventstore.ErrDamaged, id)
+	case err != nil || !create:
+		return err
+	}
+	return s.vault.Put(ctx, id, tableServer, attachmentsRow, []byte{1})
+}
+
 // run starts the runners.
 func (s *Server) run() {
 	s.running.Go(func() {
 		s.again("erasures", func() error { return s.rights.Run(s.work) }, s.work, func(bool) {})
+	})
+	s.running.Go(func() {
+		s.again("attachments", func() error { return s.store.RunAttachments(s.work) }, s.work, func(bool) {})
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

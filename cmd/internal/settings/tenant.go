@@ -29,6 +29,30 @@ type Tenant struct {
 	Language string `json:"language"`
 	// Retention is for how many days events are kept, such as 730d; empty: as long as the server's setting says.
 	Retention string `json:"retention"`
+	// AttachmentMax is the largest file, AttachmentsTotal how much all files may take, such as 100MiB.
+	AttachmentMax    string `json:"attachment_max"`
+	AttachmentsTotal string `json:"attachments_total"`
+}
+
+// Attachments are the limits of files.
+func (t Tenant) Attachments() eventstore.AttachmentLimits {
+	largest, _ := size(t.AttachmentMax)
+	total, _ := size(t.AttachmentsTotal)
+	return eventstore.AttachmentLimits{Largest: largest, Total: total}
+}
+
+// size reads a whole number of KiB, MiB, GiB or TiB; 0 for none.
+func size(v string) (uint64, bool) {
+	if v == "0" {
+		return 0, true
+	}
+	for shift, unit := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if digits, is := strings.CutSuffix(v, unit); is {
+			n, err := strconv.ParseUint(digits, 10, 20)
+			return n << (10 * (shift + 1)), err == nil && n > 0 && strconv.FormatUint(n, 10) == digits
+		}
+	}
+	return 0, false
 }
 
 // Keep is how long events are kept, given what the server says for tenants that say nothing.
@@ -106,6 +130,16 @@ var tenantSettings = []tenantSetting{
 	{Description{"retention", "", "a whole number of days from 92d to 36500d", "how long events are kept, by whole months; what is older is destroyed once a day (empty: as the server's setting retention says, 730d by default)"},
 		func(t *Tenant, v string) bool { t.Retention = v; return v == "" || IsRetention(v) },
 		eventstore.Refuse(eventstore.KindInvalid, "retention", "retention is a whole number of days from 92d to 36500d, such as 730d")},
+	{Description{"attachment_max", "100MiB", "a whole number of KiB, MiB or GiB up to 1GiB, or 0", "the largest file that is taken with an event; 0: none is"},
+		func(t *Tenant, v string) bool {
+			n, ok := size(v)
+			t.AttachmentMax = v
+			return ok && n <= eventstore.MaxAttachment
+		},
+		eventstore.Refuse(eventstore.KindInvalid, "attachment_max", "attachment_max is a whole number of KiB, MiB or GiB up to 1GiB, or 0")},
+	{Description{"attachments_total", "100GiB", "a whole number of KiB, MiB, GiB or TiB, or 0", "how much all files of the tenant may take together"},
+		func(t *Tenant, v string) bool { _, ok := size(v); t.AttachmentsTotal = v; return ok },
+		eventstore.Refuse(eventstore.KindInvalid, "attachments_total", "attachments_total is a whole number of KiB, MiB, GiB or TiB, or 0")},
 }
 
 // Describe lists every setting of a tenant.
@@ -174,7 +208,7 @@ func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values ma
 func Validate(values map[string]string) error {
 	for name := range values {
 		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
-			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language, retention")
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language, retention, attachment_max, attachments_total")
 		}
 	}
 	for _, d := range tenantSettings {

@@ -26,11 +26,11 @@ func TestTenantSettings(t *testing.T) {
 	if err != nil || got != Defaults() || got.K != 10 || got.Zone().String() != "Europe/Paris" || got.Language != "en" {
 		t.Errorf("the defaults are %+v, %v", got, err)
 	}
-	set := map[string]string{"timezone": "America/New_York", "k": "25", "controller": "Société Exemple", "dpo_contact": "dpo@example.com", "language": "fr", "retention": "400d"}
+	set := map[string]string{"timezone": "America/New_York", "k": "25", "controller": "Société Exemple", "dpo_contact": "dpo@example.com", "language": "fr", "retention": "400d", "attachment_max": "25MiB", "attachments_total": "2TiB"}
 	if err := a.Put(t.Context(), tenant, set); err != nil {
 		t.Fatal(err)
 	}
-	want := Tenant{"America/New_York", 25, "Société Exemple", "dpo@example.com", "fr", "400d"}
+	want := Tenant{"America/New_York", 25, "Société Exemple", "dpo@example.com", "fr", "400d", "25MiB", "2TiB"}
 	if got, err := NewTenants(vault).Get(t.Context(), tenant); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -43,7 +43,7 @@ func TestTenantSettings(t *testing.T) {
 	if _, err := a.Get(t.Context(), "elsewhere"); !errors.Is(err, eventstore.ErrNotFound) {
 		t.Errorf("an unknown tenant: %v", err)
 	}
-	if len(Describe()) != 6 {
+	if len(Describe()) != 8 {
 		t.Errorf("%d descriptions", len(Describe()))
 	}
 	for _, d := range Describe() {
