@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,14 @@ type HexBytes []byte
 
 // MarshalText implements [encoding.TextMarshaler].
 func (h HexBytes) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", []byte(h)), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (h *HexBytes) UnmarshalText(b []byte) (err error) {
+	if *h, err = hex.DecodeString(string(b)); err != nil {
+		return Refuse(KindInvalid, "attachment.sha256", "it is not hexadecimal")
+	}
+	return nil
+}
 
 // FileKey is the key that a file's pieces are sealed under. It never prints; only the sealed body of an event holds it.
 type FileKey struct{ key [32]byte }

@@ -59,18 +59,32 @@ func encode(e eventstore.Event) ([]byte, error) {
 
 // post sends one request; read is given the body of a success. An error is an [*Error], unreachable, or that of the token.
 func (c *Client) post(ctx context.Context, contentType string, body []byte, read func(io.Reader) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.c.TryTimeout)
+	return c.send(ctx, sending{c.events, contentType, contentType, bytes.NewReader(body), int64(len(body)), c.c.TryTimeout}, read)
+}
+
+// sending is one request.
+type sending struct {
+	url, contentType, accept string
+	body                     io.Reader
+	length                   int64 // negative: not known
+	within                   time.Duration
+}
+
+// send is post of any body.
+func (c *Client) send(ctx context.Context, s sending, read func(io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.within)
 	defer cancel()
 	token, err := c.c.TokenFunc(ctx)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.events, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, s.body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Accept", contentType)
+	req.ContentLength = s.length
+	req.Header.Set("Content-Type", s.contentType)
+	req.Header.Set("Accept", s.accept)
 	req.Header.Set("Authorization", "Bearer "+string(bytes.TrimSpace(token.Reveal())))
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package backup is the file that `oubli backup` writes and `oubli restore` reads: what is in it, who can open it, and the schedule that makes and
 // deletes such files. It alone knows age.
 //
-// # The file, version 1
+// # The file, version 2
 //
 // One age file (age-encryption.org/v1), sealed to the recipients that were named: X25519, the hybrid post-quantum ones, or SSH keys. Its payload is a
 // sequence of frames:
@@ -12,7 +12,7 @@
 //
 //	kind  body
 //	1     header   {0 "oubli backup", 1 version, 2 vault id(16), 3 moment, 4 expires, 5 program, 6 [tenants]}
-//	      tenant   {0 name, 1 number, 2 erased, 3 last sequence of its stream, 4 number of ledger entries at the moment}
+//	      tenant   {0 name, 1 number, 2 erased, 3 last sequence of its stream, 4 number of ledger entries at the moment, 5 last sequence of its attachments}
 //	2     section  {0 kind of section, 1 tenant, 2 last sequence, 3 [roots]}
 //	      root     {0 tenant's number, 1 root key(32)}
 //	3     items    [[number, key, value, time], …]
@@ -23,6 +23,7 @@
 // in the order of the header:
 //
 //	CONV    of each tenant   number: sequence; key: person (empty for control messages); value: the envelope as it is stored; time: when it was stored
+//	BLOB    of each tenant   the same, of the chunks of attachments (not in version 1)
 //	STATS   of each tenant   number, value: a record
 //	VAULT                    roots: the root keys of the moment; key, value: a row of the vault as it is stored
 //	LEDGER  of each tenant   number, value: an entry

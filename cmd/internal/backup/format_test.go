@@ -98,7 +98,7 @@ func decode(b []byte) (content, error) {
 func sample() content {
 	h := Header{Vault: eventstore.VaultID{1, 2, 3}, Moment: unix(1795341600_123456789), Expires: unix(1800525600_000000000), Program: "test",
 		Tenants: []Tenant{{Name: "acme", Number: 1, Erased: true}, {Name: "default", Last: 7, Entries: 2}}}
-	c := content{Header: h, Sections: h.sections()}
+	c := content{Header: h, Sections: h.sections(Version)}
 	c.Sections[2].Roots = map[uint32]secret.Bytes{0: secret.New(bytes.Repeat([]byte{0xA5}, 32))}
 	c.Items = [][]Item{
 		{{Number: 2, Key: bytes.Repeat([]byte{7}, 16), Value: []byte("sealed"), Time: 5}, {Number: 5, Value: []byte("control"), Time: 6}},
@@ -193,7 +193,7 @@ func random(t *rapid.T) content {
 		h.Tenants = append(h.Tenants, Tenant{Name: eventstore.TenantID(fmt.Sprintf("t%d", i)), Number: uint32(i), Erased: rapid.Bool().Draw(t, "erased"),
 			Last: uint64(rapid.IntRange(0, 100).Draw(t, "last"))})
 	}
-	c := content{Header: h, Sections: h.sections()}
+	c := content{Header: h, Sections: h.sections(Version)}
 	for i := range c.Sections {
 		s := &c.Sections[i]
 		var items []Item

@@ -16,6 +16,7 @@ import (
 type Source struct {
 	Vault   *keyvault.Vault
 	Log     eventstore.Log
+	Chunks  eventstore.Chunks
 	Records eventstore.Records
 	Ledger  Book
 	// Changing is held while no tenant may be made or erased.
@@ -46,6 +47,7 @@ type Made struct {
 	Moment, Expires time.Time
 	Tenants         int
 	Events, Rows    uint64
+	Chunks          uint64
 	Bytes           int64
 }
 
@@ -84,7 +86,7 @@ func (s Source) Make(ctx context.Context, o Order, w io.Writer, progress func(it
 	}
 	m := &making{Source: s, ctx: ctx, out: out, snapshot: snapshot, progress: progress,
 		made: Made{Moment: h.Moment, Expires: h.Expires, Tenants: len(h.Tenants)}}
-	for _, section := range h.sections() {
+	for _, section := range h.sections(Version) {
 		if err := m.section(section); err != nil {
 			return Made{}, fmt.Errorf("making the backup: %s: %w", section, err)
 		}
@@ -118,12 +120,15 @@ func (s Source) moment(ctx context.Context, o Order) (Header, *keyvault.Snapshot
 		}
 	}
 	h := Header{Vault: s.Vault.Vault(), Program: s.Program}
-	last := map[eventstore.TenantID]uint64{}
+	last, chunks := map[eventstore.TenantID]uint64{}, map[eventstore.TenantID]uint64{}
 	snapshot, err := s.Vault.Snapshot(ctx, func(ctx context.Context, live []eventstore.TenantID) error {
 		h.Moment = s.Now().UTC().Truncate(time.Millisecond)
 		for _, id := range live {
 			var err error
 			if last[id], err = s.Log.Committed(ctx, id); err != nil {
+				return err
+			}
+			if chunks[id], err = s.Chunks.Committed(ctx, id); err != nil { // behind it: those of an event stand before it does
 				return err
 			}
 		}
@@ -134,7 +139,7 @@ func (s Source) moment(ctx context.Context, o Order) (Header, *keyvault.Snapshot
 	}
 	h.Expires = h.Moment.Add(o.Keep)
 	for _, t := range snapshot.Tenants {
-		h.Tenants = append(h.Tenants, Tenant{Name: t.Name, Number: t.Number, Erased: t.Erased, Last: last[t.Name], Entries: entries[t.Name]})
+		h.Tenants = append(h.Tenants, Tenant{Name: t.Name, Number: t.Number, Erased: t.Erased, Last: last[t.Name], Entries: entries[t.Name], Chunks: chunks[t.Name]})
 	}
 	return h, snapshot, nil
 }
@@ -160,7 +165,9 @@ func (m *making) section(s Section) error {
 	var err error
 	switch s.Kind {
 	case Events:
-		err = m.events(s)
+		err = m.messages(s, m.Log, &m.made.Events)
+	case Chunks:
+		err = m.messages(s, m.Chunks, &m.made.Chunks)
 	case Vault:
 		err = m.rows()
 	case Releases:
@@ -182,9 +189,9 @@ func (m *making) put(i Item) error {
 	return m.out.Put(i)
 }
 
-// events copies the stream up to the moment. It reads on to its end, because only there the log says whether something is missing.
-func (m *making) events(s Section) error {
-	for stored, err := range m.Log.Replay(m.ctx, s.Tenant, 0) {
+// messages copies a stream up to the moment. It reads on to its end, because only there the log says whether something is missing.
+func (m *making) messages(s Section, log eventstore.Log, count *uint64) error {
+	for stored, err := range log.Replay(m.ctx, s.Tenant, 0) {
 		if err != nil {
 			return err
 		}
@@ -198,7 +205,7 @@ func (m *making) events(s Section) error {
 		if err := m.put(i); err != nil {
 			return err
 		}
-		m.made.Events++
+		*count++
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func newReader(in io.Reader) (*Reader, error) {
 		return nil, fmt.Errorf("%w: the backup has version %d, this one knows up to %d", eventstore.ErrNewerVersion, head.Version, Version)
 	}
 	var w wireHeader
-	if decoding.Unmarshal(body, &w) != nil || w.Version != Version || len(w.Vault) != len(r.Header.Vault) {
+	if decoding.Unmarshal(body, &w) != nil || w.Version < versionNoFiles || len(w.Vault) != len(r.Header.Vault) {
 		return nil, fmt.Errorf("%w: its header cannot be read", ErrDamaged)
 	}
 	r.Header = Header{Vault: eventstore.VaultID(w.Vault), Moment: unix(w.Moment), Expires: unix(w.Expires), Program: w.Program}
@@ -78,7 +78,7 @@ func newReader(in io.Reader) (*Reader, error) {
 		seen[t.Name], numbers[t.Number] = true, true
 		r.Header.Tenants = append(r.Header.Tenants, Tenant(t))
 	}
-	r.due = r.Header.sections()
+	r.due = r.Header.sections(w.Version)
 	return r, nil
 }
 

@@ -11,8 +11,11 @@ import (
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
 
-// Version is the version of the format.
-const Version = 1
+// Version is the version of the format; files of version 1, which have no attachments, are read too.
+const (
+	Version        = 2
+	versionNoFiles = 1
+)
 
 const (
 	magic = "oubli backup"
@@ -47,6 +50,7 @@ type Kind string
 // The sections, in their order.
 const (
 	Events   Kind = "CONV"
+	Chunks   Kind = "BLOB"
 	Releases Kind = "STATS"
 	Vault    Kind = "VAULT"
 	Ledger   Kind = "LEDGER"
@@ -68,8 +72,8 @@ type Tenant struct {
 	Number uint32
 	// Erased tenants have no sections.
 	Erased bool
-	// Last is the last sequence of the stream; Entries how many entries the ledger had.
-	Last, Entries uint64
+	// Last is the last sequence of the stream; Entries how many entries the ledger had; Chunks is the last sequence of the stream of attachments.
+	Last, Entries, Chunks uint64
 }
 
 // Section begins a part of the file.
@@ -116,6 +120,7 @@ type wireTenant struct {
 	Erased  bool                `cbor:"2,keyasint,omitempty"`
 	Last    uint64              `cbor:"3,keyasint,omitempty"`
 	Entries uint64              `cbor:"4,keyasint,omitempty"`
+	Chunks  uint64              `cbor:"5,keyasint,omitempty"`
 }
 
 type wireSection struct {
@@ -157,21 +162,27 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// sections is what a file with this header holds, in order.
-func (h Header) sections() []Section {
+// sections is what a file of a version with this header holds, in order.
+func (h Header) sections(version uint64) []Section {
 	var out []Section
 	each := func(kind Kind) {
 		for _, t := range h.Tenants {
 			if !t.Erased {
 				s := Section{Kind: kind, Tenant: t.Name}
-				if kind == Events {
+				switch kind {
+				case Events:
 					s.Last = t.Last
+				case Chunks:
+					s.Last = t.Chunks
 				}
 				out = append(out, s)
 			}
 		}
 	}
 	each(Events)
+	if version != versionNoFiles {
+		each(Chunks)
+	}
 	each(Releases)
 	out = append(out, Section{Kind: Vault})
 	each(Ledger)

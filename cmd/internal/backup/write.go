@@ -44,7 +44,7 @@ func NewWriter(dst io.Writer, recipients Recipients, h Header) (*Writer, error) 
 
 // newWriter writes the frames themselves.
 func newWriter(out io.WriteCloser, h Header) (*Writer, error) {
-	w := &Writer{out: out, sum: sha256.New(), due: h.sections()}
+	w := &Writer{out: out, sum: sha256.New(), due: h.sections(Version)}
 	wire := wireHeader{Magic: magic, Version: Version, Vault: h.Vault[:], Moment: h.Moment.UnixNano(), Expires: h.Expires.UnixNano(), Program: h.Program}
 	for _, t := range h.Tenants {
 		wire.Tenants = append(wire.Tenants, wireTenant(t))

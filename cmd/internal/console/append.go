@@ -13,7 +13,9 @@ import (
 )
 
 type appendCmd struct {
-	Files []string `arg:"" optional:"" name:"file" help:"Files of events, one JSON object a line; none or - : standard input."`
+	Files       []string `arg:"" optional:"" name:"file" help:"Files of events, one JSON object a line; none or - : standard input."`
+	Attach      string   `placeholder:"FILE" help:"Send this file with the event, of which there must be one, of type attachment."`
+	ContentType string   `name:"content-type" placeholder:"TYPE" help:"The media type of the attached file (default: by its name)."`
 }
 
 // Run sends the lines and says what became of them.
@@ -25,6 +27,9 @@ func (c appendCmd) Run(e *env) error {
 	defer cl.Close()
 	if len(c.Files) == 0 {
 		c.Files = []string{"-"}
+	}
+	if c.Attach != "" {
+		return c.attach(e, cl)
 	}
 	s := &sender{e: e, client: cl, lines: true}
 	for _, name := range c.Files {

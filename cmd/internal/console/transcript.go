@@ -195,6 +195,12 @@ func (e *env) said(ev eventstore.Event) (text string, technical bool) {
 		}
 	case ev.Disclosure != nil:
 		text = e.say("ev_disclosed", ev.Disclosure.Recipient)
+	case ev.Attachment != nil:
+		text = e.say("ev_attachment")
+		if ev.Attachment.Name != "" {
+			text += " " + ev.Attachment.Name
+		}
+		text += " (" + ev.Attachment.ContentType + ", " + fileSize(ev.Attachment.Size) + ")"
 	case ev.Type == eventstore.TypeAttachment:
 		text = e.say("ev_attachment")
 	case ev.Intent != nil:

@@ -252,3 +252,64 @@ func (w *world) completed(token, erasure string) {
 	}
 	w.Fatal("the erasure does not complete")
 }
+
+// TestAttachmentsComeBackFromABackup: but for those of who was erased since.
+func TestAttachmentsComeBackFromABackup(t *testing.T) {
+	w := begin(t, config(t.TempDir()))
+	shop, dpo := w.token(`{"roles":["bot"],"bot":"shop"}`), w.token(`{"roles":["dpo"]}`)
+	body, lost := bytesOf(1, eventstore.ChunkSize+77), bytesOf(2, 500)
+	var persons []string
+	for i, b := range [][]byte{body, lost} {
+		status, out := w.send(shop, recordingOf(fmt.Sprint("p", i, "@example.com"), "c1"), "a.wav", "audio/wav", b)
+		if status != 201 {
+			t.Fatal(status, out)
+		}
+		persons = append(persons, out["person"].(string))
+	}
+	ids := []string{w.file(dpo, persons[0]), w.file(dpo, persons[1])}
+	recipient, opened := newIdentity(t)
+	file := w.backup(recipient)
+	w.want(200, "POST", "/v1/persons/"+persons[1]+"/erase", dpo, `{"reason":"person-request"}`)
+	newest := w.keep()
+	w.end()
+	dir := t.TempDir()
+	if _, err := restoreInto(t, filepath.Join(dir, "data"), file, opened, newest, false); err != nil {
+		t.Fatal(err)
+	}
+	w = begin(t, config(filepath.Join(dir, "data")))
+	dpo = w.token(`{"roles":["dpo"]}`)
+	if resp, got := w.get(dpo, ids[0]); resp.StatusCode != 200 || !bytes.Equal(got, body) {
+		t.Errorf("restored: %d, %d bytes", resp.StatusCode, len(got))
+	}
+	if resp, _ := w.get(dpo, ids[1]); resp.StatusCode != 410 {
+		t.Errorf("erased since: %d", resp.StatusCode)
+	}
+}
+
+// TestAttachmentLimits: what is too large is refused before it is read, by settings that are in force at once.
+func TestAttachmentLimits(t *testing.T) {
+	w := begin(t, config(t.TempDir()))
+	shop := w.token(`{"roles":["bot"],"bot":"shop"}`)
+	if status, out := w.ask("PUT", "/v1/settings", w.admin, `{"attachment_max":"2GiB"}`); status != 400 || !strings.Contains(out, "attachment_max") {
+		t.Errorf("beyond 1 GiB: %d %s", status, out)
+	}
+	w.ask("PUT", "/v1/settings", w.admin, `{"attachment_max":"1KiB","attachments_total":"2KiB"}`)
+	for size, want := range map[int]int{1024: 201, 1025: 413, 1 << 20: 413} {
+		if status, out := w.send(shop, recordingOf("a@example.com", "c1"), "a", "audio/wav", bytesOf(1, size)); status != want {
+			t.Errorf("%d bytes: %d %v", size, status, out)
+		}
+	}
+	if status, out := w.send(shop, recordingOf("a@example.com", "c1"), "a", "audio/wav", bytesOf(1, 1024)); status != 413 {
+		t.Errorf("beyond the total: %d %v", status, out)
+	}
+	for what, body := range map[string]string{
+		"no form":      "hello",
+		"one part":     "--x\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\n" + recordingOf("a@example.com", "c") + "\r\n--x--\r\n",
+		"cut off":      "--x\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\n" + recordingOf("a@example.com", "c") + "\r\n--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nhello",
+		"a third part": "--x\r\nContent-Disposition: form-data; name=\"event\"\r\n\r\n" + recordingOf("a@example.com", "c") + "\r\n--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nhello\r\n--x\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n\r\n--x--\r\n",
+	} {
+		if status, out := w.ask("POST", "/v1/attachments", shop, body, "Content-Type", "multipart/form-data; boundary=x"); status != 400 || strings.Contains(out, "hello") {
+			t.Errorf("%s: %d %s", what, status, out)
+		}
+	}
+}

@@ -83,7 +83,7 @@ func (s *Server) makeBackup(ctx context.Context, o backup.Order, w io.Writer) (b
 	if err := s.noteBackup(ctx, s.c.Now().Add(o.Keep)); err != nil {
 		return backup.Made{}, err
 	}
-	from := backup.Source{Vault: s.vault, Log: s.streams, Records: s.streams, Ledger: s.ledger, Changing: &s.changing, Now: s.c.Now, Program: s.c.Version}
+	from := backup.Source{Vault: s.vault, Log: s.streams, Chunks: s.streams.Chunks(), Records: s.streams, Ledger: s.ledger, Changing: &s.changing, Now: s.c.Now, Program: s.c.Version}
 	return from.Make(ctx, o, w, nil)
 }
 

@@ -153,6 +153,9 @@ func (r *restore) openRestored(ctx context.Context, id eventstore.TenantID) erro
 			return err
 		}
 	}
+	if err := r.openAttachments(ctx, id); err != nil {
+		return err
+	}
 	if err := r.ledger.Open(ctx, id); err != nil {
 		return err
 	}

@@ -180,6 +180,8 @@ func (r *restore) sections(ctx context.Context) error {
 		switch section.Kind {
 		case backup.Events:
 			err = r.events(ctx, section)
+		case backup.Chunks:
+			err = r.chunks(ctx, section)
 		case backup.Releases:
 			err = r.records(ctx, section.Tenant, eventstore.RecordsStats, r.items(ctx, "releases"))
 		case backup.Vault:
@@ -196,22 +198,34 @@ func (r *restore) sections(ctx context.Context) error {
 // events puts a tenant's events into the stream.
 func (r *restore) events(ctx context.Context, section backup.Section) error {
 	var n uint64
-	_, err := streams.Import(ctx, r.log, section.Tenant, r.file.Header.Vault, section.Last, func(yield func(eventstore.Stored, error) bool) {
+	_, err := streams.Import(ctx, r.log, section.Tenant, r.file.Header.Vault, section.Last, r.messages(section, "events", &n))
+	r.byName[section.Tenant].Events = n
+	return err
+}
+
+// chunks puts the bytes of a tenant's attachments into their stream.
+func (r *restore) chunks(ctx context.Context, section backup.Section) error {
+	var n uint64
+	_, err := streams.ImportChunks(ctx, r.log, section.Tenant, r.file.Header.Vault, section.Last, r.messages(section, "attachments", &n))
+	return err
+}
+
+// messages are those of the section that is open.
+func (r *restore) messages(section backup.Section, what string, count *uint64) iter.Seq2[eventstore.Stored, error] {
+	return func(yield func(eventstore.Stored, error) bool) {
 		for i, err := range r.file.Items() {
 			var m eventstore.Stored
 			if err == nil {
 				m, err = storedOf(i, section.Last)
 			}
-			if n++; n%1024 == 0 {
-				r.order.Progress("events", n)
+			if *count++; *count%1024 == 0 {
+				r.order.Progress(what, *count)
 			}
 			if !yield(m, err) || err != nil {
 				return
 			}
 		}
-	})
-	r.byName[section.Tenant].Events = n
-	return err
+	}
 }
 
 func storedOf(i backup.Item, last uint64) (m eventstore.Stored, err error) {
