@@ -1,7 +1,7 @@
 // Command bench measures Oubli's parts and the peers they are compared with, in one run on one machine, and prints medians and
 // ratios: a table for people, or with -json one line a figure after a line that describes the machine.
 //
-//	go run ./bench -run append,read,replay,vault,erase,rebuild,door [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json]
+//	go run ./bench -run append,read,replay,vault,erase,rebuild,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json]
 //
 // The vault is measured at the sizes, ascending: -run vault -sizes 10000,100000,1000000 shows how the cost of an erasure follows the number of
 // persons. 10000000 takes several minutes and 8 GB of disk. Without -sizes it is measured at -persons.
@@ -39,6 +39,7 @@ var workloads = []workload{
 	{"erase", benchErase},
 	{"rebuild", benchRebuild},
 	{"door", benchDoor},
+	{"attach", benchAttach},
 }
 
 func main() {
@@ -58,7 +59,7 @@ func run(args []string, out io.Writer) error {
 	var (
 		o     options
 		flags = flag.NewFlagSet("bench", flag.ContinueOnError)
-		names = flags.String("run", "append,read,replay,vault,erase,rebuild,door", "workloads, separated by commas")
+		names = flags.String("run", "append,read,replay,vault,erase,rebuild,door,attach", "workloads, separated by commas")
 		json  = flags.Bool("json", false, "one JSON line a figure")
 	)
 	flags.IntVar(&o.persons, "persons", 10_000, "persons in the store")
@@ -84,7 +85,7 @@ func run(args []string, out io.Writer) error {
 	chosen := strings.Split(*names, ",")
 	for _, name := range chosen {
 		if !slices.ContainsFunc(workloads, func(w workload) bool { return w.name == name }) {
-			return fmt.Errorf("there is no workload of that name; there are append, read, replay, vault, erase, rebuild and door")
+			return fmt.Errorf("there is no workload of that name; there are append, read, replay, vault, erase, rebuild, door and attach")
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

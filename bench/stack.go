@@ -57,8 +57,11 @@ func openStack(ctx context.Context, dir string) (s *stack, err error) {
 	if err := s.vault.CreateTenant(ctx, tenant); err != nil {
 		return s, err
 	}
-	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.log, Door: door.New(door.Rules{})})
-	return s, s.store.Open(ctx, tenant, true)
+	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.log, Door: door.New(door.Rules{}), Chunks: s.log.Chunks(), Meta: s.vault})
+	if err := s.store.Open(ctx, tenant, true); err != nil {
+		return s, err
+	}
+	return s, s.store.OpenAttachments(ctx, tenant, true)
 }
 
 // Close closes everything in reverse order.

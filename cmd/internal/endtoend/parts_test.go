@@ -54,7 +54,7 @@ func openParts(t testing.TB, dir string, create bool) (storetest.Parts, func()) 
 func openStore(t testing.TB, dir string) (*eventstore.Store, func()) {
 	t.Helper()
 	p, closeAll := openParts(t, dir, false)
-	store := eventstore.New(eventstore.Config{Keys: p.Keys, Log: p.Log, Door: p.Door})
+	store := eventstore.New(eventstore.Config{Keys: p.Keys, Log: p.Log, Door: p.Door, Chunks: p.Chunks, Meta: p.Meta})
 	if err := store.Open(t.Context(), eventstore.DefaultTenant, false); err != nil {
 		t.Fatal(err)
 	}
