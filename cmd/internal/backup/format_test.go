@@ -97,11 +97,12 @@ func decode(b []byte) (content, error) {
 // sample is a small file with two tenants, one of them erased.
 func sample() content {
 	h := Header{Vault: eventstore.VaultID{1, 2, 3}, Moment: unix(1795341600_123456789), Expires: unix(1800525600_000000000), Program: "test",
-		Tenants: []Tenant{{Name: "acme", Number: 1, Erased: true}, {Name: "default", Last: 7, Entries: 2}}}
+		Tenants: []Tenant{{Name: "acme", Number: 1, Erased: true}, {Name: "default", Last: 7, Entries: 2, Chunks: 4}}}
 	c := content{Header: h, Sections: h.sections(Version)}
-	c.Sections[2].Roots = map[uint32]secret.Bytes{0: secret.New(bytes.Repeat([]byte{0xA5}, 32))}
+	c.Sections[3].Roots = map[uint32]secret.Bytes{0: secret.New(bytes.Repeat([]byte{0xA5}, 32))}
 	c.Items = [][]Item{
 		{{Number: 2, Key: bytes.Repeat([]byte{7}, 16), Value: []byte("sealed"), Time: 5}, {Number: 5, Value: []byte("control"), Time: 6}},
+		{{Number: 3, Key: bytes.Repeat([]byte{7}, 16), Value: []byte("chunk"), Time: 7}},
 		nil,
 		{{Key: []byte("a"), Value: []byte("row")}, {Key: []byte("b")}},
 		{{Number: 1, Value: []byte("one")}, {Number: 2, Value: []byte("two")}, {Number: 3, Value: []byte("three")}},
@@ -128,30 +129,52 @@ func same(a, b content) bool {
 	return norm(a) == norm(b)
 }
 
-var update = flag.Bool("update", false, "write testdata/v1.hex anew")
+var update = flag.Bool("update", false, "write testdata/v2.hex anew")
 
-// TestKnownAnswer: files of version 1 stay readable, and are written byte for byte alike. testdata/v1.hex is made anew by -update.
+// TestKnownAnswer: files stay readable, and are written byte for byte alike. testdata/v2.hex is made anew by -update; files of version 1 are read still.
 func TestKnownAnswer(t *testing.T) {
 	got := hex.EncodeToString(encode(t, sample()))
 	if *update {
-		if err := os.WriteFile("testdata/v1.hex", []byte(got+"\n"), 0o644); err != nil {
+		if err := os.WriteFile("testdata/v2.hex", []byte(got+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile("testdata/v1.hex")
-	if err != nil {
-		t.Fatal(err)
+	if c, _ := known(t, "testdata/v1.hex"); !same(c, withoutFiles(sample())) {
+		t.Errorf("of version 1: %+v", c)
 	}
-	if got != strings.TrimSpace(string(want)) {
+	c, want := known(t, "testdata/v2.hex")
+	if !same(c, sample()) {
+		t.Errorf("%+v", c)
+	}
+	if got != want {
 		t.Errorf("a file is written as\n%s\nwant\n%s", got, want)
 	}
-	raw, err := hex.DecodeString(strings.TrimSpace(string(want)))
+}
+
+// known reads a file that was written before.
+func known(t *testing.T, path string) (content, string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := decode(raw); err != nil || !same(c, sample()) {
-		t.Errorf("%+v, %v", c, err)
+	want := strings.TrimSpace(string(text))
+	raw, err := hex.DecodeString(want)
+	if err != nil {
+		t.Fatal(err)
 	}
+	c, err := decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, want
+}
+
+// withoutFiles is a file as version 1 has it.
+func withoutFiles(c content) content {
+	c.Header.Tenants[1].Chunks = 0
+	c.Sections, c.Items = slices.Delete(c.Sections, 1, 2), slices.Delete(c.Items, 1, 2)
+	return c
 }
 
 // TestRoundTrip: what is written is read, through the envelope, for any content.
@@ -203,7 +226,7 @@ func random(t *rapid.T) content {
 			switch s.Kind {
 			case Vault:
 				it.Number, it.Key = 0, binary.BigEndian.AppendUint16(nil, uint16(k))
-			case Events:
+			case Events, Chunks:
 				it.Number = uint64(3*k + 1)
 			}
 			items = append(items, it)
