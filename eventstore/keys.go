@@ -57,9 +57,12 @@ type Keys interface {
 	// ErrConflict if one is neither fenced nor erased. For [RefusedFor] an event that names one of the handles is refused if it is older than the
 	// shredding; the options may ask for more.
 	Shred(ctx context.Context, tenant TenantID, persons []PersonID, o ShredOptions) error
-	// Admit lifts a longer refusal of handles before its time, durably, and says how many of them were refused. It undoes no erasure. An old
+	// Refused says which longer refusals ([ShredOptions.RefuseUntil]) hold of what Admit would lift; those that are over are left out.
+	Refused(ctx context.Context, tenant TenantID, ids []Identity, references []LedgerReference) (Refusals, error)
+	// Admit lifts longer refusals before their time, durably: those of the named handles, and with them, or by a reference that [Keys.Refused] gave, those
+	// of every handle that was erased with them. It says how many handles were refused until now. It undoes no erasure. An old
 	// copy of the vault keeps the marks; they become useless when they would have without Admit.
-	Admit(ctx context.Context, tenant TenantID, ids []Identity) (int, error)
+	Admit(ctx context.Context, tenant TenantID, ids []Identity, references []LedgerReference) (int, error)
 
 	// FencedGate opens the keys of a fenced person to the machine that erases a part of them: it opens and marks, and seals nothing (ErrFenced).
 	// ErrErased, ErrNotFound, ErrConflict if the person is not fenced. No fence waits for it; what ends the fence makes it dead.
@@ -116,6 +119,14 @@ const RefusedFor = 24 * time.Hour
 
 // MaxRefusal bounds [ShredOptions.RefuseUntil]: two years from now.
 const MaxRefusal = 2 * 366 * 24 * time.Hour
+
+// Refusals are longer refusals of handles.
+type Refusals struct {
+	// Handles is how many handles are refused: those that were asked about, and those that were erased with them.
+	Handles int
+	// References name the erasures by one record each, the lowest of the linked set, ascending. A refusal made before references were kept has none.
+	References []LedgerReference
+}
 
 // ShredOptions say what else a shredding does. The zero value asks for nothing.
 type ShredOptions struct {

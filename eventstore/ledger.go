@@ -27,7 +27,9 @@ const (
 	ActTranscriptRead  Act = "transcript-read"
 	ActExported        Act = "person-exported"
 	ActErased          Act = "person-erased"
-	ActConversation    Act = "conversation-read"
+	// ActAdmitted lifts the longer refusals that came with the erasures of the named records.
+	ActAdmitted     Act = "refusal-lifted"
+	ActConversation Act = "conversation-read"
 	// ActAttachmentAdded and ActAttachmentRead are about a file of a person, in and out.
 	ActAttachmentAdded Act = "attachment-added"
 	ActAttachmentRead  Act = "attachment-read"
@@ -74,6 +76,8 @@ type Entry struct {
 	Count uint64
 	// Before is the first key month that retention spares (0: the act is about no month).
 	Before KeyMonth
+	// Until is when a longer refusal of the handles ends that came with an erasure; zero if none was asked for. Kept in whole milliseconds.
+	Until time.Time
 	// Purpose is the purpose of consent, a code as [ValidPurpose] says; empty if none.
 	Purpose string
 	// Tenant is the tenant concerned by an act on a tenant that another one's ledger records; empty if none.

@@ -281,7 +281,7 @@ func (c *checker) successors(context.Context) error {
 
 func (c *checker) refusals(context.Context) error {
 	return c.each(rowRefusal, func(rest, _, value []byte) {
-		if len(rest) != 8+16 || len(value) != 8 {
+		if len(rest) != 8+16 || len(value) != 8 && (len(value) != 8+16 || !term(binary.BigEndian.Uint64(rest)).longer()) {
 			c.damage("refusal: a row of a wrong length")
 			return
 		}

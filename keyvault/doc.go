@@ -17,7 +17,8 @@
 //	0x10 ‖ T ‖ 'R' 'N' 'B'   the key tree
 //	0x10 ‖ T ‖ 'X' ‖ person  tombstone: the person was erased. Empty
 //	0x10 ‖ T ‖ 'F' ‖ person  fence: an erasure of the person is under way. Empty
-//	0x10 ‖ T ‖ 'U' ‖ term(8) ‖ mark(16)  refusal: time of the erasure, of a longer refusal its end, unix milliseconds (8)
+//	0x10 ‖ T ‖ 'U' ‖ term(8) ‖ mark(16)  refusal: time of the erasure, of a longer refusal its end, unix milliseconds (8), and the ledger
+//	                         reference (16) of the lowest person of the linked set, by which all handles of an erasure are found when one of them is admitted
 //	0x10 ‖ T ‖ 'O' ‖ event id(16)        person event owed to the stream, CBOR, sealed under the outbox key
 //	0x10 ‖ T ‖ 'S' ‖ person  successor: a record without handles, state and linked persons, sealed under the outbox key
 //	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes
@@ -66,8 +67,8 @@
 //
 // For 24 hours an event of an erased handle that is older than the erasure is refused. Its mark is a hash under a key that lives for one hour of
 // erasures and is shredded, with a new root, within the hour after the last of them ended. An erasure may ask for a longer refusal of whatever names the
-// handle, at most two years; its mark is under a key of the month in which it ends, shredded when that month is over. While such a key lives, who holds
-// database, register and key-encryption key can test whether a handle that they guess is refused: that is what it costs.
+// handle, at most two years; its mark is under a key of the month in which it ends, shredded when that month is over. [Vault.Admit] lifts it early. While such a key lives, who holds
+// database, register and key-encryption key can test whether a handle that they guess is refused, and which entry of the ledger erased it: that is what it costs.
 //
 // # The erasure of a part
 //

@@ -60,7 +60,9 @@ type model struct {
 	kek              string
 	floor            eventstore.KeyMonth
 	erasedAt, barred map[eventstore.Identity]time.Time
-	guest            guest
+	// barredWith is the set that a handle was barred with: it is admitted as a whole.
+	barredWith map[eventstore.Identity]*modelSet
+	guest      guest
 }
 
 func (m *model) open(t *rapid.T) {
@@ -319,7 +321,7 @@ func (m *model) shred(t *rapid.T) {
 			delete(m.handles, h)
 			m.erasedAt[h] = m.now
 			if o.RefuseUntil.After(m.now) {
-				m.barred[h] = o.RefuseUntil
+				m.barred[h], m.barredWith[h] = o.RefuseUntil, q.set
 			}
 		}
 	}
@@ -393,7 +395,7 @@ func TestModel(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{mem: vfs.NewCrashableMem(), handles: map[eventstore.Identity]*modelPerson{}, now: time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC),
-			erasedAt: map[eventstore.Identity]time.Time{}, barred: map[eventstore.Identity]time.Time{}}
+			erasedAt: map[eventstore.Identity]time.Time{}, barred: map[eventstore.Identity]time.Time{}, barredWith: map[eventstore.Identity]*modelSet{}}
 		if err := errors.Join(m.mem.MkdirAll("/data", 0o700), (register.FileKMS{FS: m.mem}).Create("/data/kek2")); err != nil {
 			t.Fatal(err)
 		}

@@ -176,12 +176,24 @@ func (m *model) admit(t *rapid.T) {
 	id := m.handle(t, "identity")
 	want := 0
 	if m.now.Before(m.barred[id]) {
-		want = 1
+		for h, set := range m.barredWith {
+			if set == m.barredWith[id] && m.now.Before(m.barred[h]) {
+				want++
+				m.barred[h] = time.Time{}
+			}
+		}
 	}
-	if n, err := m.v.Admit(t.Context(), crashTenant, []eventstore.Identity{id}); err != nil || n != want {
+	r, err := m.v.Refused(t.Context(), crashTenant, []eventstore.Identity{id}, nil)
+	if err != nil || r.Handles != want {
+		t.Fatalf("Refused: %d, want %d: %v", r.Handles, want, err)
+	}
+	ids := []eventstore.Identity{id}
+	if rapid.Bool().Draw(t, "by reference") {
+		ids = nil
+	}
+	if n, err := m.v.Admit(t.Context(), crashTenant, ids, r.References); err != nil || n != want {
 		t.Fatalf("Admit: %d, want %d: %v", n, want, err)
 	}
-	delete(m.barred, id)
 }
 
 // rotate changes the key-encryption key, between two.

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault/secret"
 	"github.com/oubli-store/oubli/keyvault/tree"
@@ -62,12 +61,18 @@ func refusalMark(key secret.Bytes, handle string) (m [16]byte) {
 	return m
 }
 
+// termRows is the prefix of a term's refusals.
+func (t *tenant) termRows(n term) []byte {
+	return t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
 func (t *tenant) refusalRow(n term, mark [16]byte) []byte {
 	return t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, uint64(n)), mark[:])
 }
 
+// decodeRefusal reads the time of a refusal; a longer one has more.
 func decodeRefusal(value []byte) (time.Time, error) {
-	if len(value) != 8 {
+	if len(value) != 8 && len(value) != 8+len(eventstore.LedgerReference{}) {
 		return time.Time{}, fmt.Errorf("vault: a refusal is cut: %w", eventstore.ErrDamaged)
 	}
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(value))), nil
@@ -142,33 +147,45 @@ func (t *tenant) refusalsFor(b batch, gone map[eventstore.PersonID]shredding) (n
 	if next, err = t.refusalKeys(b); err != nil {
 		return nil, nil, err
 	}
-	put := func(n term, handle string, at time.Time) error {
+	put := func(n term, handle string, at time.Time, more []byte) error {
 		key, err := next.refusal(t.v.entropy, n)
 		if err != nil {
 			return err
 		}
 		m := refusal{n, refusalMark(key, handle), at.UnixMilli()}
 		marks = append(marks, m)
-		return b.Set(t.refusalRow(n, m.mark), binary.BigEndian.AppendUint64(nil, uint64(m.at)))
+		return b.Set(t.refusalRow(n, m.mark), append(binary.BigEndian.AppendUint64(nil, uint64(m.at)), more...))
 	}
-	for _, s := range gone {
+	for id, s := range gone {
 		until := s.refuse
 		if most := now.Add(eventstore.MaxRefusal); until.After(most) {
 			until = most
 		}
-		for _, id := range s.identities {
-			if err := put(hourOf(now), handleOf(id), now); err != nil {
+		reference := referenceOfSet(gone, id)
+		for _, handle := range s.identities {
+			if err := put(hourOf(now), handleOf(handle), now, nil); err != nil {
 				return nil, nil, err
 			}
 			if !until.After(now) {
 				continue
 			}
-			if err := put(monthOf(until), handleOf(id), until); err != nil {
+			if err := put(monthOf(until), handleOf(handle), until, reference[:]); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
 	return next, marks, nil
+}
+
+// referenceOfSet is the ledger reference by which the longer refusals of a linked set are found again: that of its lowest person.
+func referenceOfSet(gone map[eventstore.PersonID]shredding, id eventstore.PersonID) eventstore.LedgerReference {
+	lowest := id
+	for _, o := range gone[id].others {
+		if _, too := gone[o]; too && o.Compare(lowest) < 0 {
+			lowest = o
+		}
+	}
+	return gone[lowest].reference
 }
 
 // dropExpired takes the terms that are over out of next, and their rows.
@@ -178,7 +195,7 @@ func (t *tenant) dropExpired(b batch, next *tenantKeys, now time.Time) error {
 			continue
 		}
 		delete(next.refusals, n)
-		prefix := t.row(rowRefusal, binary.BigEndian.AppendUint64(nil, uint64(n)))
+		prefix := t.termRows(n)
 		if err := b.DeleteRange(prefix, after(prefix), nil); err != nil {
 			return err
 		}
@@ -204,50 +221,4 @@ func (t *tenant) expireRefusals(ctx context.Context) error {
 		return nil
 	}
 	return t.rekey(ctx, b, tree.Edits{}, next)
-}
-
-// Admit implements [eventstore.Keys].
-func (v *Vault) Admit(_ context.Context, tenant eventstore.TenantID, ids []eventstore.Identity) (n int, err error) {
-	t, err := v.tenant(tenant)
-	if err != nil {
-		return 0, err
-	}
-	if err := t.enterAlone(); err != nil { // so that no erasure of the handle comes between
-		return 0, err
-	}
-	defer t.mu.Unlock()
-	b := v.batch()
-	defer b.Close()
-	now := v.c.Now()
-	for _, id := range ids {
-		refused := false
-		for term, key := range t.own.refusals {
-			if !term.longer() {
-				continue
-			}
-			row := t.refusalRow(term, refusalMark(key, handleOf(id)))
-			value, err := rows{v.db}.Get(row)
-			if err != nil {
-				return 0, err
-			}
-			if value == nil {
-				continue
-			}
-			until, err := decodeRefusal(value)
-			if err != nil {
-				return 0, err
-			}
-			refused = refused || now.Before(until)
-			if err := b.Delete(row); err != nil {
-				return 0, err
-			}
-		}
-		if refused {
-			n++
-		}
-	}
-	if b.Empty() {
-		return 0, nil
-	}
-	return n, v.commit(b, pebble.Sync)
 }

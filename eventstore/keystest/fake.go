@@ -49,7 +49,7 @@ type tenant struct {
 	index   map[eventstore.Identity]*person
 	refused map[eventstore.Identity]time.Time
 	parts   map[part]limit
-	barred  map[eventstore.Identity]time.Time
+	barred  map[eventstore.Identity]bar
 	control [32]byte
 	outbox  []eventstore.Owed
 	meta    map[eventstore.MetaTable]map[string][]byte
@@ -143,7 +143,7 @@ func (f *Fake) CreateTenant(ctx context.Context, id eventstore.TenantID) error {
 		index:   map[eventstore.Identity]*person{},
 		refused: map[eventstore.Identity]time.Time{},
 		parts:   map[part]limit{},
-		barred:  map[eventstore.Identity]time.Time{},
+		barred:  map[eventstore.Identity]bar{},
 		control: randomKey(),
 		meta:    map[eventstore.MetaTable]map[string][]byte{},
 	}

@@ -62,7 +62,7 @@ func (t *tenant) refuse(now time.Time, a eventstore.Arrival) error {
 		if t.refusesPart(now, at, a, h) {
 			return eventstore.ErrErased
 		}
-		if erased, ok := t.refused[h]; ok && now.Sub(erased) < eventstore.RefusedFor && at.Before(erased) || now.Before(t.barred[h]) {
+		if erased, ok := t.refused[h]; ok && now.Sub(erased) < eventstore.RefusedFor && at.Before(erased) || now.Before(t.barred[h].until) {
 			return eventstore.ErrErased
 		}
 	}

@@ -144,33 +144,24 @@ func (f *Fake) Shred(ctx context.Context, tenant eventstore.TenantID, ids []even
 	if most := now.Add(eventstore.MaxRefusal); until.After(most) {
 		until = most
 	}
+	references := map[*person]eventstore.LedgerReference{} // while the sets are whole
+	for _, id := range ids {
+		p := t.persons[id]
+		if p.gone {
+			continue
+		}
+		references[p] = slices.MinFunc(p.set.members, func(a, b *person) int { return a.id.Compare(b.id) }).reference
+	}
 	for _, id := range ids {
 		if p := t.persons[id]; !p.gone {
 			for _, h := range p.handles {
 				t.refused[h] = now
-				if until.After(t.barred[h]) {
-					t.barred[h] = until
+				if until.After(t.barred[h].until) {
+					t.barred[h] = bar{until, references[p]}
 				}
 			}
 			t.remove(p)
 		}
 	}
 	return nil
-}
-
-// Admit implements [eventstore.Keys].
-func (f *Fake) Admit(ctx context.Context, tenant eventstore.TenantID, ids []eventstore.Identity) (n int, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	t, err := f.tenant(tenant)
-	if err != nil {
-		return 0, err
-	}
-	for _, h := range ids {
-		if f.Now().Before(t.barred[h]) {
-			n++
-		}
-		delete(t.barred, h)
-	}
-	return n, nil
 }

@@ -3,6 +3,7 @@ package keystest
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -330,6 +331,39 @@ func refusal(t *testing.T, s *suite) {
 	}
 }
 
+// liftedByReference: the reference of an erasure, one of those that its fence named, lifts what refuses its whole linked set, and nothing else.
+func liftedByReference(t *testing.T, s *suite, enter func(eventstore.Identity, ...eventstore.Identity) error) {
+	ctx := t.Context()
+	carol, dave, erin := email("carol@example.com"), web("dave"), email("erin@example.com")
+	c, _ := s.enter(t, carol)
+	d, _ := s.enter(t, dave)
+	e, _ := s.enter(t, erin)
+	s.must(t, s.Link(ctx, tenantA, c, d))
+	var of [2][]eventstore.Member
+	for i, p := range []eventstore.PersonID{d, e} {
+		var err error
+		of[i], err = s.Fence(ctx, tenantA, []eventstore.PersonID{p})
+		s.must(t, err)
+	}
+	s.must(t, s.Shred(ctx, tenantA, append(persons(of[0]), persons(of[1])...), eventstore.ShredOptions{RefuseUntil: time.Now().Add(100 * 24 * time.Hour)}))
+	r, err := s.Refused(ctx, tenantA, []eventstore.Identity{dave, dave}, nil)
+	s.must(t, err)
+	if r.Handles != 2 || len(r.References) != 1 || !slices.ContainsFunc(of[0], func(m eventstore.Member) bool { return m.Reference == r.References[0] }) {
+		t.Errorf("a linked set of two is refused: %d handles, %d references", r.Handles, len(r.References))
+	}
+	for _, lift := range []int{2, 0} {
+		if again, err := s.Refused(ctx, tenantA, nil, r.References); again.Handles != lift || err != nil {
+			t.Errorf("Refused by a reference: %d, %v, want %d", again.Handles, err, lift)
+		}
+		if n, err := s.Admit(ctx, tenantA, nil, r.References); n != lift || err != nil {
+			t.Errorf("Admit by a reference: %d, %v, want %d", n, err, lift)
+		}
+	}
+	s.must(t, enter(carol))
+	s.must(t, enter(dave))
+	want(t, "a handle of another erasure", enter(erin), eventstore.ErrErased)
+}
+
 func longerRefusal(t *testing.T, s *suite) {
 	ctx := t.Context()
 	alice, bob := email("alice@example.com"), email("bob@example.com")
@@ -367,13 +401,18 @@ func longerRefusal(t *testing.T, s *suite) {
 	for _, lift := range []struct {
 		ids  []eventstore.Identity
 		want int
-	}{{nil, 0}, {[]eventstore.Identity{bob, web("nobody")}, 0}, {[]eventstore.Identity{web("v"), bob}, 1}, {[]eventstore.Identity{web("v")}, 0}} {
-		if n, err := s.Admit(ctx, tenantA, lift.ids); n != lift.want || err != nil {
+	}{{nil, 0}, {[]eventstore.Identity{bob, web("nobody")}, 0}, {[]eventstore.Identity{web("v"), bob}, 2}, {[]eventstore.Identity{web("v")}, 0}} {
+		r, err := s.Refused(ctx, tenantA, lift.ids, nil)
+		if r.Handles != lift.want || len(r.References) != min(lift.want, 1) || err != nil {
+			t.Errorf("Refused of %d handles: %d by %d erasures, %v, want %d", len(lift.ids), r.Handles, len(r.References), err, lift.want)
+		}
+		if n, err := s.Admit(ctx, tenantA, lift.ids, nil); n != lift.want || err != nil {
 			t.Errorf("Admit of %d handles: %d, %v, want %d", len(lift.ids), n, err, lift.want)
 		}
 	}
 	s.must(t, enter(web("v")))
-	want(t, "the handle that was not admitted", enter(alice), eventstore.ErrErased)
+	s.must(t, enter(alice)) // a person comes back with all their handles
+	liftedByReference(t, s, enter)
 	for _, p := range []eventstore.Identity{web("v"), bob} { // without an option there is none
 		id, err := s.Resolve(ctx, tenantA, p)
 		s.must(t, err)

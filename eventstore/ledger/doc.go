@@ -19,6 +19,7 @@
 //	11 before        months since January 1970
 //	12 purpose       a code of its own: [a-z][a-z0-9_-]{0,31}
 //	13 tenant
+//	14 until         milliseconds since 1970 (UTC)
 //
 // The other texts are codes too: lower-case letters, digits and hyphens, at most 64. A name, an address, a sentence or a person id cannot be
 // written, and is refused with [eventstore.ErrInvalid].

@@ -34,6 +34,7 @@ type wire struct {
 	Before     eventstore.KeyMonth          `cbor:"11,keyasint,omitempty"`
 	Purpose    string                       `cbor:"12,keyasint,omitempty"`
 	Tenant     eventstore.TenantID          `cbor:"13,keyasint,omitempty"`
+	Until      int64                        `cbor:"14,keyasint,omitempty"`
 }
 
 var (
@@ -61,8 +62,15 @@ func Encode(e eventstore.Entry) ([]byte, error) {
 	return encoding.Marshal(wire{
 		Schema: schema, Time: e.Time.UnixMilli(), Act: e.Act, Token: e.Token, Role: e.Role, References: e.References,
 		Reason: e.Reason, Basis: e.Basis, Scope: e.Scope, Subject: e.Subject, Count: e.Count,
-		Before: e.Before, Purpose: e.Purpose, Tenant: e.Tenant,
+		Before: e.Before, Purpose: e.Purpose, Tenant: e.Tenant, Until: milliseconds(e.Until),
 	})
+}
+
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 // Decode is the entry of a record. It accepts exactly what [Encode] makes. ErrDamaged, ErrNewerVersion.
@@ -84,6 +92,9 @@ func Decode(record []byte) (eventstore.Entry, error) {
 		Time: time.UnixMilli(w.Time).UTC(), Act: w.Act, Token: w.Token, Role: w.Role, References: w.References,
 		Reason: w.Reason, Basis: w.Basis, Scope: w.Scope, Subject: w.Subject, Count: w.Count,
 		Before: w.Before, Purpose: w.Purpose, Tenant: w.Tenant,
+	}
+	if w.Until != 0 {
+		e.Until = time.UnixMilli(w.Until).UTC()
 	}
 	again, err := Encode(e)
 	if err != nil || !bytes.Equal(again, record) {

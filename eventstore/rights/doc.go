@@ -87,7 +87,9 @@
 //
 // [Service.Reapply] holds a restored vault to the newest ledger, before anything is served: by the ledger references of the records it erases again, lets the
 // months go again with the holds that there were at that time, and brings restrictions, objections, holds and withdrawals of consent to what was said last. A consent
-// given since the backup is not given again: its event is lost, and what is not certain is not consent. A longer refusal of handles is not made again.
+// given since the backup is not given again: its event is lost, and what is not certain is not consent. A longer
+// refusal of handles comes with the erasure that it was asked for with, unless it was lifted since. Of who came after the backup the handles are lost, and with
+// them the refusal: they are counted.
 //
 // # Guaranteed
 //

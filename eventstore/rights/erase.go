@@ -225,6 +225,7 @@ func (s *Service) enter(ctx context.Context, tenant eventstore.TenantID, w *run,
 	n, err := s.c.Ledger.Record(ctx, tenant, eventstore.Entry{
 		Time: s.now(), Act: act, Token: w.row.Actor.Token, Role: w.row.Actor.Role, References: w.row.References,
 		Reason: w.row.Reason, Scope: w.row.Scope.Code(), Subject: w.row.Subject, Count: uint64(len(w.row.References)),
+		Until: w.row.refusedUntil(act),
 	})
 	if err == nil && act == eventstore.ActErased {
 		w.row.Entry, w.row.Entered = n, len(w.row.References)

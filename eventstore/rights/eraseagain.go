@@ -102,7 +102,8 @@ func (r *reapplication) open(ctx context.Context, p *page, person eventstore.Per
 	}
 	w := &run{lock: newLock(), uncertain: true, row: row{
 		Actor: by.actor, Led: persons(set), References: references(set), Entry: by.number, Entered: len(set), Again: true,
-		Erasure: Erasure{ID: id.String(), Person: person, Persons: persons(set), Reason: by.reason, Stages: map[Stage]time.Time{Requested: by.time}},
+		Erasure: Erasure{ID: id.String(), Person: person, Persons: persons(set), Reason: by.reason, RefusedUntil: by.until,
+			Stages: map[Stage]time.Time{Requested: by.time}},
 	}}
 	p.add(w)
 	return w, nil
@@ -135,6 +136,7 @@ func (r *reapplication) adopt(ctx context.Context, p *page, w *run, by *erasedBy
 	if w.row.reached(Shredded) || w.row.Again {
 		return nil
 	}
+	w.row.RefusedUntil = by.until
 	w.row.Again, w.row.Refused, w.row.Silent, w.dirty, w.uncertain = true, false, false, true, true
 	if w.row.Entry == 0 {
 		w.row.Entry, w.row.Entered, w.row.Stages[Requested] = by.number, len(w.row.References), by.time

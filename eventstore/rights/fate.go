@@ -25,6 +25,8 @@ type erasedBy struct {
 	actor  Actor
 	reason eventstore.Reason
 	scope  eventstore.ScopeCode
+	// until is when a longer refusal of the handles ends; zero if there is none, or it was lifted since.
+	until time.Time
 }
 
 // last is the last word about a flag.
@@ -73,6 +75,15 @@ type fates struct {
 	of       map[eventstore.LedgerReference]*fate
 	expiries []expiry
 	entries  uint64
+	// refusals are the erasures with a longer refusal, by the first entry that named a record; admitted are the records whose refusal was lifted.
+	refusals []refusing
+	admitted []eventstore.LedgerReference
+}
+
+// refusing is an erasure with a longer refusal.
+type refusing struct {
+	by         *erasedBy
+	references []eventstore.LedgerReference
 }
 
 func (all *fates) read(entries Entries) error {
@@ -103,22 +114,48 @@ func (all *fates) add(number uint64, e eventstore.Entry) error {
 	if e.Count > uint64(len(e.References)) {
 		return fmt.Errorf("%w: it does not name all the records that it is about", eventstore.ErrDamaged)
 	}
+	by := all.erasure(number, e)
 	for _, ref := range e.References {
 		f := all.of[ref]
 		if f == nil {
 			f = &fate{}
 			all.of[ref] = f
 		}
-		tell(f, number, e)
+		if e.Act == eventstore.ActAdmitted {
+			all.admit(f, ref)
+		} else if by != nil {
+			f.erased = by
+		} else {
+			tell(f, number, e)
+		}
 	}
 	return nil
 }
 
+// erasure is that of an entry, one for all the records that it names; nil if it is none.
+func (all *fates) erasure(number uint64, e eventstore.Entry) *erasedBy {
+	if e.Act != eventstore.ActErased {
+		return nil
+	}
+	by := &erasedBy{number, e.Time, Actor{e.Token, e.Role}, e.Reason, e.Scope, e.Until}
+	if !e.Until.IsZero() {
+		all.refusals = append(all.refusals, refusing{by, e.References})
+	}
+	return by
+}
+
+// admit lifts the longer refusal of everybody who was erased with a record.
+func (all *fates) admit(f *fate, ref eventstore.LedgerReference) {
+	all.admitted = append(all.admitted, ref)
+	if f.erased != nil {
+		f.erased.until = time.Time{}
+	}
+}
+
 // tellers say what an entry means for each record that it names.
 var tellers = map[eventstore.Act]func(f *fate, number uint64, e eventstore.Entry){
-	eventstore.ActErased: func(f *fate, number uint64, e eventstore.Entry) {
-		f.erased = &erasedBy{number, e.Time, Actor{e.Token, e.Role}, e.Reason, e.Scope}
-	},
+	eventstore.ActErased:           func(*fate, uint64, eventstore.Entry) {}, // all.erasure
+	eventstore.ActAdmitted:         func(*fate, uint64, eventstore.Entry) {}, // all.admit
 	ActErasureRefused:              func(f *fate, _ uint64, _ eventstore.Entry) { f.erased = nil },
 	eventstore.ActRestricted:       func(f *fate, _ uint64, _ eventstore.Entry) { f.restricted = on },
 	eventstore.ActUnrestricted:     func(f *fate, _ uint64, _ eventstore.Entry) { f.restricted = off },

@@ -13,7 +13,8 @@ import (
 
 // Reapplied lists the acts that a restore carries out again, because what they did is missing from an older backup: erasures (also of a part: the
 // record that the entry names is gone for good, so the person is erased wholly), expired months, restrictions, objections and holds with
-// their ends, and withdrawals of consent. [ActErasureRefused] takes an erasure back, [eventstore.ActConsentGiven] a withdrawal. All other acts leave
+// their ends, and withdrawals of consent. With an erasure comes the longer refusal that was asked
+// for with it, unless [eventstore.ActAdmitted] lifted it. [ActErasureRefused] takes an erasure back, [eventstore.ActConsentGiven] a withdrawal. All other acts leave
 // nothing behind that an older backup could undo, or are for the restore itself ([eventstore.ActTenantErased]).
 var Reapplied = append(slices.Sorted(maps.Keys(tellers)), eventstore.ActExpired)
 
@@ -29,6 +30,10 @@ type ReapplyReport struct {
 	Whole  uint64 `json:"erased_whole_instead_of_part"`
 	// States counts the linked sets whose restriction, objection, hold or consent changed.
 	States uint64 `json:"states"`
+	// Refusals counts the erasures since whose longer refusal of handles holds again, or still; RefusalsLost those whose handles the backup does not hold, because
+	// the person came after it: nothing refuses them any more.
+	Refusals     uint64 `json:"refusals"`
+	RefusalsLost uint64 `json:"refusals_lost"`
 	// Expired is the first month that retention spares now; zero if nothing had expired since.
 	Expired eventstore.KeyMonth `json:"expired,omitempty"`
 }
@@ -43,7 +48,7 @@ func (s *Service) Reapply(ctx context.Context, tenant eventstore.TenantID, entri
 	r := &reapplication{s: s, tenant: tenant}
 	err := r.read(entries)
 	r.report.Entries = r.entries
-	for _, step := range []func(context.Context) error{r.match, r.erase, r.forget, r.expire, r.states, r.tell} {
+	for _, step := range []func(context.Context) error{r.match, r.erase, r.refuse, r.forget, r.expire, r.states, r.tell} {
 		if err == nil {
 			err = step(ctx)
 		}
@@ -96,6 +101,44 @@ func (r *reapplication) sets(ctx context.Context, visit func(person eventstore.P
 		}
 		if err := visit(person, set); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// refuse lifts what was admitted since, and counts the longer refusals that hold and those that cannot: a mark needs the handle, which only a record has.
+func (r *reapplication) refuse(ctx context.Context) error {
+	if len(r.admitted) > 0 {
+		if _, err := r.s.c.Keys.Admit(ctx, r.tenant, nil, r.admitted); err != nil {
+			return err
+		}
+	}
+	var asked []eventstore.LedgerReference
+	var open []refusing
+	for _, x := range r.refusals {
+		if x.by.until.After(r.s.now()) {
+			open, asked = append(open, x), append(asked, x.references...)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	hold, err := r.s.c.Keys.Refused(ctx, r.tenant, nil, asked)
+	if err != nil {
+		return err
+	}
+	counted := map[eventstore.LedgerReference]bool{} // an erasure can have two entries
+	for _, x := range open {
+		if slices.ContainsFunc(x.references, func(ref eventstore.LedgerReference) bool { return counted[ref] }) {
+			continue
+		}
+		for _, ref := range x.references {
+			counted[ref] = true
+		}
+		if slices.ContainsFunc(x.references, func(ref eventstore.LedgerReference) bool { return slices.Contains(hold.References, ref) }) {
+			r.report.Refusals++
+		} else {
+			r.report.RefusalsLost++
 		}
 	}
 	return nil

@@ -200,3 +200,11 @@ func (s *Service) Erasure(ctx context.Context, tenant eventstore.TenantID, id st
 	}
 	return r.answer(), err
 }
+
+// refusedUntil is what the ledger entry of an act says of the handles.
+func (r *row) refusedUntil(act eventstore.Act) time.Time {
+	if act != eventstore.ActErased {
+		return time.Time{}
+	}
+	return r.RefusedUntil
+}

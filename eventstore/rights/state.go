@@ -59,6 +59,13 @@ func standing(person eventstore.PersonID, set []eventstore.PersonRecord) Standin
 	return Standing{Person: person, Persons: persons(set), State: state(set), Restricted: restricted(set), Objected: objected(set), Hold: holds(set) > 0}
 }
 
+func checkStateReason(reason eventstore.Reason) error {
+	if reason != "" && !slices.Contains(StateReasons, reason) {
+		return eventstore.Refuse(eventstore.KindInvalid, "reason", "a reason is one of person-request, court-order, other")
+	}
+	return nil
+}
+
 // Set makes a change of the state of a person's whole linked set and returns what binds it then. It is durable then, and the stream is told as soon as
 // it can be. A change that makes no difference has its ledger entry all the same. It goes on when ctx ends after it has begun. reason is one
 // of [StateReasons] or empty. Errors: ErrInvalid, ErrFenced, and as [eventstore.Keys.Gate].
@@ -66,8 +73,8 @@ func (s *Service) Set(ctx context.Context, tenant eventstore.TenantID, actor Act
 	if effects[c].act == "" {
 		return Standing{}, eventstore.Refuse(eventstore.KindInvalid, "change", "a change is one of restrict, unrestrict, object, unobject, hold, unhold")
 	}
-	if reason != "" && !slices.Contains(StateReasons, reason) {
-		return Standing{}, eventstore.Refuse(eventstore.KindInvalid, "reason", "a reason is one of person-request, court-order, other")
+	if err := checkStateReason(reason); err != nil {
+		return Standing{}, err
 	}
 	p, err := s.statesOf(ctx, tenant)
 	if err != nil {

@@ -117,6 +117,7 @@ type Rights interface {
 	ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) error
 	Erasures(ctx context.Context, tenant eventstore.TenantID) ([]rights.Erasure, error)
 	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)
+	Admit(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity, reason eventstore.Reason) (rights.Admitted, error)
 	Set(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, c rights.Change, reason eventstore.Reason) (rights.Standing, error)
 	Erasure(ctx context.Context, tenant eventstore.TenantID, id string) (rights.Erasure, error)
 	Certificate(ctx context.Context, tenant eventstore.TenantID, id string) ([]byte, error)

@@ -219,6 +219,11 @@ func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ ri
 	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason, RefusedUntil: rights.RefusedUntil(f.vault.Now(), r.RefuseFor)}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{})
 }
 
+func (f *fakeRights) Admit(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity, reason eventstore.Reason) (rights.Admitted, error) {
+	return rights.New(rights.Config{Keys: f.vault, Meta: f.vault, Log: logtest.New(), Ledger: &fakeLedger{},
+		Store: eventstore.New(eventstore.Config{Keys: f.vault, Log: logtest.New()})}).Admit(ctx, tenant, actor, ids, reason)
+}
+
 func (f *fakeRights) Set(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, c rights.Change, reason eventstore.Reason) (rights.Standing, error) {
 	return rights.New(rights.Config{Keys: f.vault, Meta: f.vault, Log: logtest.New(), Ledger: &fakeLedger{},
 		Store: eventstore.New(eventstore.Config{Keys: f.vault, Log: logtest.New()})}).Set(ctx, tenant, actor, person, c, reason)

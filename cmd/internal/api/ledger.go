@@ -28,13 +28,14 @@ type ledgerEntry struct {
 	Subject    string               `json:"subject,omitempty" doc:"A salted hash"`
 	Count      uint64               `json:"count,omitempty"`
 	Before     string               `json:"before,omitempty" doc:"The first month that retention spared, such as 2026-01"`
+	Until      time.Time            `json:"until,omitzero" doc:"Until when the handles of who was erased are refused"`
 	Purpose    string               `json:"purpose,omitempty" doc:"The purpose of consent"`
 	Tenant     string               `json:"tenant,omitempty" doc:"The tenant concerned, where it is another one"`
 }
 
 func show(n ledger.Numbered) ledgerEntry {
 	e := ledgerEntry{Number: n.Number, Time: n.Time, Act: n.Act, Token: n.Token, Role: n.Role, Reason: n.Reason, Basis: n.Basis, Scope: n.Scope,
-		Subject: hex.EncodeToString(n.Subject), Count: n.Count, Purpose: n.Purpose, Tenant: string(n.Tenant)}
+		Subject: hex.EncodeToString(n.Subject), Count: n.Count, Until: n.Until, Purpose: n.Purpose, Tenant: string(n.Tenant)}
 	if n.Before != 0 {
 		e.Before = n.Before.String()
 	}

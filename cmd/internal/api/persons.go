@@ -22,6 +22,13 @@ type lookupInput struct {
 	}
 }
 
+type admitInput struct {
+	Body struct {
+		Identities []eventstore.Identity `json:"identities" minItems:"1" maxItems:"100" nullable:"false" doc:"Handles of one human; those that were erased with them are admitted too"`
+		Reason     eventstore.Reason     `json:"reason,omitempty" doc:"person-request, court-order or other; stands in the ledger"`
+	}
+}
+
 type lookupOutput struct {
 	Persons []rights.Person `json:"persons" doc:"One for each linked set; unknown and erased ones are left out"`
 }
@@ -71,6 +78,7 @@ const expiredHeader = "Oubli-Expired-Before"
 
 func (a *API) registerPersons() {
 	handle(a, operation("lookup", "POST", "/v1/persons/lookup", "Find the persons that identities name"), a.lookupPersons)
+	handle(a, operation("admit", "POST", "/v1/persons/admit", "Lift early the longer refusal that came with an erasure: somebody comes back"), a.admitPerson)
 	handle(a, operation("person", "GET", "/v1/persons/{person}", "What is known of a person"), a.showPerson)
 	erase := operation("erase", "POST", "/v1/persons/{person}/erase", "Erase a person, or preview it")
 	erase.Responses = map[string]*huma.Response{"200": {Description: "The erasure, once nothing can be read any more; with dry_run what it would take",
@@ -95,12 +103,9 @@ func (a *API) registerPersons() {
 }
 
 func (a *API) lookupPersons(ctx context.Context, c *call, in *lookupInput) (*reply[lookupOutput], error) {
-	ids := make([]eventstore.Identity, len(in.Body.Identities))
-	for i, id := range in.Body.Identities {
-		var err error
-		if ids[i], err = a.Door.Canonical(id); err != nil {
-			return nil, err
-		}
+	ids, err := a.canonical(in.Body.Identities)
+	if err != nil {
+		return nil, err
 	}
 	persons, err := a.Rights.Lookup(ctx, c.tenant, c.actor(), ids)
 	if err != nil {
@@ -110,6 +115,30 @@ func (a *API) lookupPersons(ctx context.Context, c *call, in *lookupInput) (*rep
 		persons = []rights.Person{}
 	}
 	return ok(lookupOutput{persons}), nil
+}
+
+func (a *API) canonical(ids []eventstore.Identity) ([]eventstore.Identity, error) {
+	out := make([]eventstore.Identity, len(ids))
+	for i, id := range ids {
+		var err error
+		if out[i], err = a.Door.Canonical(id); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (a *API) admitPerson(ctx context.Context, c *call, in *admitInput) (*reply[rights.Admitted], error) {
+	ids, err := a.canonical(in.Body.Identities)
+	if err != nil {
+		return nil, err
+	}
+	// The caller who hangs up does not stop it half way.
+	done, err := a.Rights.Admit(context.WithoutCancel(ctx), c.tenant, c.actor(), ids, in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return ok(done), nil
 }
 
 func (a *API) showPerson(ctx context.Context, c *call, in *personInput) (*reply[rights.Person], error) {

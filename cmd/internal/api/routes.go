@@ -67,6 +67,7 @@ var Routes = []Route{
 	{Method: "GET", Path: "/v1/attachments/{id}", Roles: roles(bot, support, dpo)},
 
 	{Method: "POST", Path: "/v1/persons/lookup", Roles: roles(support, dpo), Body: SmallJSON},
+	{Method: "POST", Path: "/v1/persons/admit", Roles: roles(support, dpo), Body: SmallJSON},
 	{Method: "GET", Path: "/v1/persons/{person}", Roles: roles(support, dpo)},
 	{Method: "GET", Path: "/v1/persons/{person}/events", Roles: roles(support, dpo)},
 	{Method: "GET", Path: "/v1/persons/{person}/export", Roles: roles(support, dpo)},

@@ -32,6 +32,7 @@ type commands struct {
 		Unobject   unobjectCmd   `cmd:"" help:"${cmd_person_unobject}"`
 		Hold       holdCmd       `cmd:"" help:"${cmd_person_hold}"`
 		Unhold     unholdCmd     `cmd:"" help:"${cmd_person_unhold}"`
+		Admit      admitCmd      `cmd:"" help:"${cmd_person_admit}"`
 	} `cmd:"" help:"${cmd_person}"`
 	Erasure struct {
 		List erasureListCmd `cmd:"" help:"${cmd_erasure_list}"`

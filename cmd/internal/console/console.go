@@ -90,7 +90,7 @@ func (e *env) run(c *commands, args []string) (code int, err error) {
 
 func (e *env) parser(c *commands) (*kong.Kong, error) {
 	return kong.New(c, kong.Name("oubli"), kong.Description(e.lang.say("oubli")), kong.Writers(e.out, e.err),
-		kong.Exit(func(code int) { panic(leave(code)) }), kong.Vars(e.lang.vars()), kong.Help(e.help))
+		kong.Exit(func(code int) { panic(leave(code)) }), kong.PostBuild(e.lang.fill), kong.Help(e.help))
 }
 
 // misused explains a wrong call and says where the help is.

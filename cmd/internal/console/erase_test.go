@@ -171,3 +171,19 @@ func TestEraseRefuseFor(t *testing.T) {
 	want(t, "the preview", err, "handles refused until", "2027-11-22 10:00:00; meanwhile a guessed handle can be tested")
 	want(t, "the answer", out, "handles refused until", "2027-11-22 10:00:00")
 }
+
+// TestAdmit: the handle that is given goes to the server in the body alone, and the answer says how many came back with it.
+func TestAdmit(t *testing.T) {
+	f := newFake(t)
+	f.on("POST /v1/persons/admit", 200, `{"handles":2}`)
+	code, out, _ := run(t, "email:alice@example.com\n", "person", "admit", "--identity", "-", "--reason", "person-request")
+	if code != Done {
+		t.Errorf("exit code %d", code)
+	}
+	want(t, "the answer", out, "Admitted.", "2")
+	want(t, "the request", f.bodies[len(f.bodies)-1], `"id":"alice@example.com"`, `"reason":"person-request"`)
+	f.on("POST /v1/persons/admit", 404, `{"type":"urn:oubli:not-found","detail":"no handle that was given is refused"}`)
+	if code, _, _ := run(t, "", "person", "admit", "--identity", "email:nobody@example.com"); code != NotFound {
+		t.Errorf("nobody is refused: exit code %d", code)
+	}
+}

@@ -66,13 +66,26 @@ func (e *env) words() lang {
 // say gives a phrase in the language of the command that runs.
 func (e *env) say(key string, args ...any) string { return e.words().say(key, args...) }
 
-// vars gives kong the help texts.
-func (l lang) vars() kong.Vars {
-	v := kong.Vars{}
-	for key := range catalogue {
-		if strings.HasPrefix(key, "cmd_") || strings.HasPrefix(key, "flag_") {
-			v[key] = l.say(key)
+// fill puts the help texts where the commands and flags name them. As variables of kong's, all of them would be gone through anew for each flag, which
+// took most of the time of a command.
+func (l lang) fill(k *kong.Kong) error {
+	return kong.Visit(k.Model.Node, func(at kong.Visitable, next kong.Next) error {
+		switch n := at.(type) {
+		case *kong.Node:
+			n.Help = l.named(n.Help)
+		case *kong.Value:
+			n.Help = l.named(n.Help)
 		}
+		return next(nil)
+	})
+}
+
+// named is the phrase that ${key} stands for; anything else stays, and kong refuses a key that it does not know.
+func (l lang) named(help string) string {
+	key, ok := strings.CutPrefix(help, "${")
+	key, closed := strings.CutSuffix(key, "}")
+	if _, known := catalogue[key]; !ok || !closed || !known {
+		return help
 	}
-	return v
+	return l.say(key)
 }

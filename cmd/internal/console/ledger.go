@@ -162,13 +162,14 @@ func recordOf(line []byte) (r eventstore.Record, err error) {
 		Subject    string
 		Count      uint64
 		Before     string
+		Until      time.Time
 		Purpose    string
 		Tenant     eventstore.TenantID
 	}
 	if json.Unmarshal(line, &x) != nil {
 		return r, errNotEntry
 	}
-	e := eventstore.Entry{Time: x.Time, Act: x.Act, Token: x.Token, Role: x.Role, Reason: x.Reason, Basis: x.Basis, Scope: x.Scope, Count: x.Count, Purpose: x.Purpose, Tenant: x.Tenant}
+	e := eventstore.Entry{Time: x.Time, Act: x.Act, Token: x.Token, Role: x.Role, Reason: x.Reason, Basis: x.Basis, Scope: x.Scope, Count: x.Count, Until: x.Until, Purpose: x.Purpose, Tenant: x.Tenant}
 	if x.Subject != "" {
 		if e.Subject, err = hex.DecodeString(x.Subject); err != nil {
 			return r, errNotEntry

@@ -137,6 +137,11 @@ func (e *env) restored(out server.Restored) error {
 			fmt.Fprintf(e.out, "%s: of %d persons a part was erased after the backup; they are erased wholly now, because the backup holds that part too.\n", r.Tenant, r.Again.Whole)
 		}
 	}
+	for _, r := range out.Tenants {
+		if r.Again.RefusalsLost > 0 {
+			fmt.Fprintf(e.out, "%s: %d longer refusals of handles (person erase --refuse-for) could not be brought back: these persons came after the backup, so nobody knows their handles. If they are named again, they are new persons.\n", r.Tenant, r.Again.RefusalsLost)
+		}
+	}
 	for _, id := range out.ErasedTenants {
 		fmt.Fprintf(e.out, "The tenant %s was erased after the backup, and again now.\n", id)
 	}

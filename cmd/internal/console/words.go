@@ -166,6 +166,18 @@ var helpOfPerson = map[string]phrase{
 	"example_person_unhold": {
 		"oubli person unhold --identity email:alice@example.com",
 		"oubli person unhold --identity email:alice@example.com"},
+	"cmd_person_admit": {
+		"Lift a refusal early: somebody who was erased with --refuse-for comes back.",
+		"Lever un refus avant son terme : une personne effacée avec --refuse-for revient."},
+	"more_person_admit": {
+		"From now on events that name the handle, or another one that was erased with it, are taken again. Nothing that was erased comes back. The ledger notes the erasure concerned, never the handle.",
+		"Désormais, les événements qui nomment cet identifiant, ou un autre effacé avec lui, sont acceptés de nouveau. Rien de ce qui a été effacé ne revient. Le registre note l'effacement concerné, jamais l'identifiant."},
+	"example_person_admit": {
+		"oubli person admit --identity email:alice@example.com",
+		"oubli person admit --identity email:alice@example.com"},
+	"flag_admit_identity": {
+		"A handle that is refused, such as email:alice@example.com; - reads it from standard input.",
+		"Un identifiant refusé, par exemple email:alice@example.com ; - le lit sur l'entrée standard."},
 	"flag_state_reason": {
 		"Why, for the ledger: person-request, court-order or other.",
 		"Pourquoi, pour le registre : person-request (demande de la personne), court-order (décision de justice) ou other (autre)."},

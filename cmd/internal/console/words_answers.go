@@ -10,6 +10,9 @@ var answers = map[string]phrase{
 	"err_invalid":     {"the request is not valid", "la demande n'est pas valable"},
 	"err_unavailable": {"temporarily unavailable; try again", "momentanément indisponible ; réessayez"},
 
+	"admitted": {
+		"Admitted. Handles that were refused until now: %d.",
+		"Admis. Identifiants refusés jusqu'ici : %d."},
 	"nobody": {
 		"nobody is known under this handle (never seen, or erased)",
 		"personne n'est connu sous cet identifiant (jamais vu, ou effacé)"},
