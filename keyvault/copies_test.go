@@ -311,8 +311,14 @@ func TestCopyFails(t *testing.T) {
 	if _, _, err := enter(t.Context(), v, web("another")); err != nil {
 		t.Errorf("a first contact without one copy: %v", err)
 	}
+	if !v.RegisterFails() {
+		t.Error("the vault does not say that a copy cannot be written")
+	}
 	broken.Store(false)
 	c.no(v.Shred(t.Context(), crashTenant, []eventstore.PersonID{c.goes}, eventstore.ShredOptions{}))
+	if v.RegisterFails() {
+		t.Error("the vault says that a copy cannot be written, and it can")
+	}
 	c.fine(v, "written again")
 }
 

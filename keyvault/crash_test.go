@@ -253,14 +253,24 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			h := &history{ctx: t.Context(), copies: setting.copies}
 			var mu sync.Mutex
 			var crashes []crash
+			writes := 0
 			rng := rand.New(rand.NewPCG(uint64(percent), 1))
 			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 				if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 					mu.Lock()
 					defer mu.Unlock()
-					step := int(h.step.Load())
+					step, at := int(h.step.Load()), writes
+					writes++
+					if every := 2; !soak {
+						if step > 8 && step < 62 { // the first strangers
+							every = 8
+						}
+						if at%every != i%every {
+							return nil
+						}
+					}
 					clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
-					crashes = append(crashes, crash{clone, step, len(crashes)})
+					crashes = append(crashes, crash{clone, step, at})
 				}
 				return nil
 			}))
@@ -277,20 +287,10 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
 			}
-			audited := 0
 			for _, c := range all {
-				if every := 2; !soak {
-					if c.step > 8 && c.step < 62 { // the first strangers
-						every = 8
-					}
-					if c.at%every != i%every {
-						continue
-					}
-				}
 				h.audit(t, c, soak)
-				audited++
 			}
-			t.Logf("%d crashes, %d audited", len(all), audited)
+			t.Logf("%d writes, a crash at %d of them", writes, len(all))
 		})
 	}
 }

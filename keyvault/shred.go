@@ -171,12 +171,14 @@ func (t *tenant) rekey(ctx context.Context, b batch, edits tree.Edits, next *ten
 	spare := 1 - t.slot
 	if err := v.roots.Write(ctx, t.index, spare, register.Root{Generation: t.tree.Generation() + 1, Key: root}); err != nil {
 		// What the spare slot holds now opens nothing.
+		v.unwritable.Store(true)
 		return errRegister.Because(err)
 	}
 	if err := v.commit(b, pebble.Sync); err != nil {
 		return err
 	}
 	change.Apply()
+	v.unwritable.Store(false)
 	if err := v.roots.Efface(ctx, t.index, t.slot); err != nil {
 		if err = v.roots.Efface(ctx, t.index, t.slot); err != nil {
 			return v.fail(err)

@@ -33,3 +33,7 @@ func (v *Vault) Status(tenant eventstore.TenantID) (TenantStatus, error) {
 		Persons: uint64(max(0, t.count.Load())), Leaves: s.Leaves, Pages: s.Pages, Nodes: s.Nodes, Depth: s.Depth, Generation: t.tree.Generation(),
 	}, nil
 }
+
+// RegisterFails says that a copy of the root register could not be written when that was last tried, which is within about a minute after somebody new came in: until
+// it can be, nobody is erased. Everything else goes on.
+func (v *Vault) RegisterFails() bool { return v.unwritable.Load() }

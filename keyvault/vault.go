@@ -78,6 +78,8 @@ type Vault struct {
 	locks    []io.Closer
 	gates    *gates
 	stopped  atomic.Pointer[error]
+	// unwritable: a copy of the register could not be written when that was last tried.
+	unwritable atomic.Bool
 	// syncing counts first contacts that wait for their sync without a lock.
 	syncing sync.WaitGroup
 	// snapshots counts those that are not closed.

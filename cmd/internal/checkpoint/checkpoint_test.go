@@ -3,12 +3,15 @@ package checkpoint
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -265,6 +268,58 @@ func TestEveryByte(t *testing.T) {
 	}
 	if _, err := Load(t.Context(), source); err != nil {
 		t.Errorf("undamaged: %v", err)
+	}
+}
+
+// TestOverTLS: a place behind https is held against the system's roots, or those that SSL_CERT_FILE names, and nothing is given to a server that they do not know.
+// A process reads its roots once, so each case has a process of its own.
+func TestOverTLS(t *testing.T) {
+	if source := os.Getenv("OUBLI_TEST_PLACE"); source != "" {
+		w := newWorld(t)
+		if os.Getenv("OUBLI_TEST_TRUSTED") == "" {
+			if _, err := Load(t.Context(), source); !errors.Is(err, errRemote) {
+				t.Errorf("a server that no root knows: %v", err)
+			}
+			if _, err := w.start(source); err == nil {
+				t.Error("it was begun with")
+			}
+			return
+		}
+		k, err := w.start(source)
+		w.must(err)
+		w.enter(tenant, 3)
+		w.must(k.Update(t.Context()))
+		head, err := w.ledger.At(tenant, 0)
+		w.must(err)
+		if o, err := Load(t.Context(), source); err != nil || o.Tenants[tenant].Checkpoint.Head != head {
+			t.Errorf("%v", err)
+		}
+		return
+	}
+	place := &objects{all: map[string][]byte{}}
+	server := httptest.NewUnstartedServer(place)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		env  []string
+	}{{"unknown", nil}, {"known", []string{"SSL_CERT_FILE=" + roots, "OUBLI_TEST_TRUSTED=1"}}} {
+		if len(place.all) != 0 {
+			t.Errorf("%d objects were given to a server that no root knows", len(place.all))
+		}
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOverTLS$")
+		child.Env = append(append(os.Environ(), "OUBLI_TEST_PLACE="+server.URL+"/outside"), c.env...)
+		if out, err := child.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", c.name, err, out)
+		}
+	}
+	if len(place.all) == 0 {
+		t.Error("nothing was kept")
 	}
 }
 

@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -203,6 +204,26 @@ func TestExpiry(t *testing.T) {
 	w.says("restarted", w.released, said[w.released][1:], day)
 	if rebuilt := w.figures(); !reflect.DeepEqual(rebuilt, left) {
 		t.Errorf("rebuilt, the figures are %v, they were %v", rebuilt, left)
+	}
+	w.neverAgain()
+}
+
+// neverAgain: what has expired is not let in again, also not as an archive (keep_old), and nobody becomes known by it; the month that is kept is.
+func (w *aged) neverAgain() {
+	w.Helper()
+	for at, want := range map[time.Time]int{w.before.Add(-time.Second): http.StatusGone, w.before: http.StatusCreated} {
+		id := eventstore.Identity{Namespace: "web", ID: fmt.Sprint("archive-", want)}
+		b, err := json.Marshal(map[string]any{"identity": id, "conversation": "archive", "type": "message", "author": "user", "bot": "shop", "channel": "web",
+			"text": "from the archive", "time": at})
+		if err != nil {
+			w.Fatal(err)
+		}
+		if status, answer := w.do(http.MethodPost, "/v1/events?keep_old=true", "application/json", bytes.NewReader(b)); status != want {
+			w.Errorf("an event of %s: status %d, want %d: %s", at.Format(time.DateOnly), status, want, answer)
+		}
+		if known := !w.person(id).IsZero(); known != (want == http.StatusCreated) {
+			w.Errorf("whose event of %s came is known: %v", at.Format(time.DateOnly), known)
+		}
 	}
 }
 

@@ -175,5 +175,8 @@ func (s *Server) notes(context.Context) (out []api.Reason) {
 			out = append(out, api.Reason{Part: "backup", Why: f + "; the server's log has more"})
 		}
 	}
+	if s.vault.RegisterFails() {
+		out = append(out, api.Reason{Part: "roots", Why: "a copy of the root register cannot be written: nobody can be erased until it can be again; look at every directory of --roots"})
+	}
 	return append(out, s.checkpointNote()...)
 }
