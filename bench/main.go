@@ -1,10 +1,13 @@
 // Command bench measures Oubli's parts and the peers they are compared with, in one run on one machine, and prints medians and
 // ratios: a table for people, or with -json one line a figure after a line that describes the machine.
 //
-//	go run ./bench -run append,read,replay,vault,erase,rebuild,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json]
+//	go run ./bench -run memory,append,http,read,replay,vault,erase,rebuild,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json]
 //
 // The vault is measured at the sizes, ascending: -run vault -sizes 10000,100000,1000000 shows how the cost of an erasure follows the number of
 // persons. 10000000 takes several minutes and 8 GB of disk. Without -sizes it is measured at -persons.
+//
+// append and http start a PostgreSQL of their own beside it, if initdb is in PATH or /usr/lib/postgresql; http builds the server with go build. memory takes ten
+// times the persons and events.
 //
 // A figure on its own says little, machines being shared and noisy: compare ratios. Each figure is the median of the rounds. Everything runs on
 // loopback or in this process, in a temporary directory that is removed at the end.
@@ -32,7 +35,9 @@ type options struct {
 
 // workloads are run in this order.
 var workloads = []workload{
+	{"memory", benchMemory},
 	{"append", benchAppend},
+	{"http", benchHTTP},
 	{"read", benchRead},
 	{"replay", benchReplay},
 	{"vault", benchVault},
@@ -59,12 +64,12 @@ func run(args []string, out io.Writer) error {
 	var (
 		o     options
 		flags = flag.NewFlagSet("bench", flag.ContinueOnError)
-		names = flags.String("run", "append,read,replay,vault,erase,rebuild,door,attach", "workloads, separated by commas")
+		names = flags.String("run", "memory,append,http,read,replay,vault,erase,rebuild,door,attach", "workloads, separated by commas")
 		json  = flags.Bool("json", false, "one JSON line a figure")
 	)
 	flags.IntVar(&o.persons, "persons", 10_000, "persons in the store")
 	flags.IntVar(&o.events, "events", 100_000, "events of one round of a workload")
-	flags.IntVar(&o.rounds, "rounds", 3, "rounds; a figure is their median")
+	flags.IntVar(&o.rounds, "rounds", 5, "rounds; a figure is their median")
 	sizes := flags.String("sizes", "", "persons at which the vault is measured, ascending, separated by commas (default: -persons)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -85,7 +90,7 @@ func run(args []string, out io.Writer) error {
 	chosen := strings.Split(*names, ",")
 	for _, name := range chosen {
 		if !slices.ContainsFunc(workloads, func(w workload) bool { return w.name == name }) {
-			return fmt.Errorf("there is no workload of that name; there are append, read, replay, vault, erase, rebuild, door and attach")
+			return fmt.Errorf("there is no workload of that name; there are memory, append, http, read, replay, vault, erase, rebuild, door and attach")
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -72,6 +72,14 @@ func (r *report) add(f figure) {
 	_ = r.table.Flush()
 }
 
+// note tells people something; programs see the figure that is not there.
+func (r *report) note(text string) {
+	if r.table != nil {
+		fmt.Fprintln(r.table, text)
+		_ = r.table.Flush()
+	}
+}
+
 // compare adds a figure once for each peer, with its ratio to it.
 func (r *report) compare(f figure, peers ...figure) {
 	if len(peers) == 0 {

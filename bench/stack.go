@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/door"
@@ -18,11 +21,12 @@ const tenant = eventstore.DefaultTenant
 
 var caller = eventstore.Caller{Tenant: tenant, Token: "bench", Bot: "bench"}
 
-// stack is a whole store in one directory, without HTTP.
+// stack is a whole store in one directory, without HTTP. What stands in the directory already is opened.
 type stack struct {
 	vault *keyvault.Vault
 	log   *streams.Streams
 	store *eventstore.Store
+	conn  *nats.Conn
 	close []func() error
 }
 
@@ -33,8 +37,9 @@ func openStack(ctx context.Context, dir string) (s *stack, err error) {
 			_ = s.Close()
 		}
 	}()
+	_, missing := os.Stat(filepath.Join(dir, "vault"))
 	s.vault, err = keyvault.Open(ctx, keyvault.Config{
-		Dir: filepath.Join(dir, "vault"), Roots: filepath.Join(dir, "roots"), KEKFile: filepath.Join(dir, "kek"), Create: true})
+		Dir: filepath.Join(dir, "vault"), Roots: filepath.Join(dir, "roots"), KEKFile: filepath.Join(dir, "kek"), Create: missing != nil})
 	if err != nil {
 		return s, err
 	}
@@ -44,24 +49,25 @@ func openStack(ctx context.Context, dir string) (s *stack, err error) {
 		return s, err
 	}
 	s.close = append(s.close, func() error { return server.Stop(context.WithoutCancel(ctx)) })
-	conn, err := server.Connect()
-	if err != nil {
+	if s.conn, err = server.Connect(); err != nil {
 		return s, err
 	}
-	s.close = append(s.close, func() error { conn.Close(); return nil })
-	s.log, err = streams.Open(ctx, streams.Config{Dir: filepath.Join(dir, "log"), Conn: conn})
+	s.close = append(s.close, func() error { s.conn.Close(); return nil })
+	s.log, err = streams.Open(ctx, streams.Config{Dir: filepath.Join(dir, "log"), Conn: s.conn})
 	if err != nil {
 		return s, err
 	}
 	s.close = append(s.close, s.log.Close)
-	if err := s.vault.CreateTenant(ctx, tenant); err != nil {
-		return s, err
+	if missing != nil {
+		if err := s.vault.CreateTenant(ctx, tenant); err != nil {
+			return s, err
+		}
 	}
 	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.log, Door: door.New(door.Rules{}), Chunks: s.log.Chunks(), Meta: s.vault})
-	if err := s.store.Open(ctx, tenant, true); err != nil {
+	if err := s.store.Open(ctx, tenant, missing != nil); err != nil {
 		return s, err
 	}
-	return s, s.store.OpenAttachments(ctx, tenant, true)
+	return s, s.store.OpenAttachments(ctx, tenant, missing != nil)
 }
 
 // Close closes everything in reverse order.
@@ -92,33 +98,17 @@ func message(person int, key string) eventstore.Event {
 	}
 }
 
-// fill appends events of persons in turn, many in flight, and returns how long that took.
+// fill appends events of persons in turn, many in flight, and returns how long that took. Each person's events are in order.
 func (s *stack) fill(ctx context.Context, persons, events int) (time.Duration, error) {
-	const window = 1024
+	const callers = 512
 	start := time.Now()
-	pending := make(chan *eventstore.Pending, window)
-	done := make(chan error, 1)
-	go func() {
-		var first error
-		for p := range pending {
-			if _, err := p.Wait(ctx); err != nil && first == nil {
-				first = err
-			}
+	for done := 0; done < events; done += persons {
+		if _, _, err := inParallel(callers, min(persons, events-done), func(i int) error {
+			_, err := s.store.Append(ctx, caller, message(i, ""))
+			return err
+		}); err != nil {
+			return time.Since(start), fmt.Errorf("filling: %w", err)
 		}
-		done <- first
-	}()
-	var failed error
-	for i := range events {
-		p, err := s.store.Submit(ctx, caller, message(i%persons, ""))
-		if err != nil {
-			failed = fmt.Errorf("event %d: %w", i, err)
-			break
-		}
-		pending <- p
 	}
-	close(pending)
-	if err := <-done; failed == nil {
-		failed = err
-	}
-	return time.Since(start), failed
+	return time.Since(start), nil
 }
