@@ -1,10 +1,11 @@
 // Command bench measures Oubli's parts and the peers they are compared with, in one run on one machine, and prints medians and
 // ratios: a table for people, or with -json one line a figure after a line that describes the machine.
 //
-//	go run ./bench -run memory,append,http,read,replay,vault,erase,rebuild,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json]
+//	go run ./bench -run memory,append,http,read,replay,vault,erase,rebuild,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-cache N] [-json]
 //
 // The vault is measured at the sizes, ascending: -run vault -sizes 10000,100000,1000000 shows how the cost of an erasure follows the number of
-// persons. 10000000 takes several minutes and 8 GB of disk. Without -sizes it is measured at -persons.
+// persons. Most of them come in at once (keyvault.Vault.Populate), so that a million takes seconds; for 10000000 have some minutes, 2 GB of memory and 8 GB of
+// disk. Without -sizes it is measured at -persons. -cache is the vault's cache setting, which bounds its memory.
 //
 // append and http start a PostgreSQL of their own beside it, if initdb is in PATH or /usr/lib/postgresql; http builds the server with go build. memory takes ten
 // times the persons and events.
@@ -30,6 +31,8 @@ type options struct {
 	persons, events, rounds int
 	// sizes are the persons of a vault at which it is measured.
 	sizes []int
+	// cache is the vault's cache setting, 0 for the default.
+	cache int
 	dir   string
 }
 
@@ -70,12 +73,13 @@ func run(args []string, out io.Writer) error {
 	flags.IntVar(&o.persons, "persons", 10_000, "persons in the store")
 	flags.IntVar(&o.events, "events", 100_000, "events of one round of a workload")
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds; a figure is their median")
+	flags.IntVar(&o.cache, "cache", 0, "persons whom the vault keeps opened (0: as many as it does by default)")
 	sizes := flags.String("sizes", "", "persons at which the vault is measured, ascending, separated by commas (default: -persons)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 || o.persons < 1 || o.events < 1 || o.rounds < 1 {
-		return fmt.Errorf("usage: bench [-run NAMES] [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-json], each N at least 1")
+	if flags.NArg() > 0 || o.persons < 1 || o.events < 1 || o.rounds < 1 || o.cache < 0 {
+		return fmt.Errorf("usage: bench [-run NAMES] [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-cache N] [-json], each N at least 1")
 	}
 	if o.sizes = []int{o.persons}; *sizes != "" {
 		o.sizes = nil

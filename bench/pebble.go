@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -56,10 +57,10 @@ var sealedLike = func() []byte {
 	return b
 }()
 
-// sizeOf adds up the files of a directory.
-func sizeOf(dir string) (bytes int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+// sizeOf adds up the files of a directory whose names end in a suffix.
+func sizeOf(dir, suffix string) (bytes int64, err error) {
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !strings.HasSuffix(name, suffix) {
 			return err
 		}
 		info, err := d.Info()

@@ -115,8 +115,13 @@ func median(rounds int, f func(round int) (float64, error)) (float64, error) {
 		}
 		values = append(values, v)
 	}
+	return middle(values), nil
+}
+
+// middle is the median of values, which it sorts.
+func middle(values []float64) float64 {
 	slices.Sort(values)
-	return values[len(values)/2], nil
+	return values[len(values)/2]
 }
 
 // perSecond is how many of n happened in a second.

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,17 +29,18 @@ func benchPersons() int {
 
 func populated(b *testing.B) (*keyvault.Vault, []eventstore.PersonID) {
 	v := newTenant(b, keyvault.Config{})
-	persons := make([]eventstore.PersonID, benchPersons())
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range 256 {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(persons); i = int(next.Add(1)) - 1 {
-				persons[i] = contact(b, v, web(fmt.Sprintf("visitor-%d", i)))
-			}
-		})
+	n := benchPersons()
+	persons := make([]eventstore.PersonID, min(n, 40_000)) // who is erased
+	visitor := func(i int) eventstore.Identity { return web(fmt.Sprintf("visitor-%d", i)) }
+	if err := v.Populate(b.Context(), crashTenant, n, visitor, time.Now()); err != nil {
+		b.Fatal(err)
 	}
-	wg.Wait()
+	for i := range len(persons) {
+		var err error
+		if persons[i], err = v.Resolve(b.Context(), crashTenant, visitor(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
 	return v, persons
 }
 

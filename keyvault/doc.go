@@ -25,6 +25,7 @@
 //	0x10 ‖ T ‖ 'C'           number of persons, a Pebble merge of signed varints
 //	0x10 ‖ T ‖ 'L'           restored: when the backup was made, unix milliseconds (8)
 //	0x10 ‖ T ‖ 'E'           a run of retention: hash of the next leaf(8) ‖ data keys destroyed so far(8). There while it is under way and has changed something
+//	0x10 ‖ T ‖ 'P'           many are coming in at once: the tree's rows of the kinds N and B are to go at the next start. Empty
 //	0x10 ‖ T ‖ 'H' ‖ hash(16)            person(16), sealed under the meta key: was on hold when retention came by. A keyed hash of the person
 //
 // A sealed row is nonce(12) ‖ AES-256-GCM ciphertext ‖ tag(16), with the associated data "oubli/vault/1" ‖ 0x00 ‖ vault id ‖ row key. A control
@@ -103,6 +104,9 @@
 //
 // A first contact writes the person with the data key of the month of its event. It is applied under its locks and synced behind them. Until it is
 // synced nobody is given a gate of that person.
+//
+// [Vault.Populate] lets many strangers into an empty tenant at once: after the note 'P' the rows of the new tree, without a sync; then, in one synced batch, the
+// root node that leads to them, the count, and the note's end.
 //
 // # Snapshot and restore
 //

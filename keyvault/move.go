@@ -123,8 +123,8 @@ func (m *move) small() error {
 
 func (m *move) row(b batch, kind byte, key, value []byte) error {
 	switch kind {
-	case 'R', 'N', 'B', rowCount, rowRestored:
-		return nil // the tree, the count and the note are made anew
+	case 'R', 'N', 'B', rowCount, rowRestored, rowPopulating:
+		return nil // the tree, the count and the notes are made anew
 	case rowExpiry:
 		return nil // where a run of retention stands in the old tree; the floor says that it is under way, and it begins anew
 	case rowTombstone, rowFence, rowRefusal:

@@ -111,6 +111,12 @@ func (v *Vault) openTenants(ctx context.Context) error {
 		if err := t.renew(ctx); err != nil {
 			return fmt.Errorf("vault: tenant %s: renewing its root: %w", t.id, err)
 		}
+		if t.v.c.Inspect {
+			continue // damage is told when it is met
+		}
+		if err := t.tree.Warm(); err != nil {
+			return fmt.Errorf("vault: tenant %s: %w", t.id, fromTree(err))
+		}
 	}
 	return nil
 }
@@ -198,7 +204,9 @@ func (t *tenant) openLive(ctx context.Context) (func() error, error) {
 	if err := t.loadSmall(); err != nil {
 		return nil, err
 	}
-	return func() error { return fromRegister(t.v.roots.Agree(ctx, t.index, t.slot, root)) }, nil
+	return func() error {
+		return errors.Join(fromRegister(t.v.roots.Agree(ctx, t.index, t.slot, root)), t.undoPopulating())
+	}, nil
 }
 
 // findRoot tries every root that a copy of the register holds; the first that opens the tree is taken.

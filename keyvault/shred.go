@@ -112,7 +112,7 @@ func (t *tenant) toShred(persons []eventstore.PersonID) (map[eventstore.PersonID
 
 // shred takes out records and everything that leads to them; mu is held alone.
 func (t *tenant) shred(ctx context.Context, gone map[eventstore.PersonID]shredding) error {
-	b := t.v.batch()
+	b := t.v.batchFor(len(gone))
 	defer b.Close()
 	edits := tree.Edits{Records: map[tree.PersonID][]byte{}, Handles: map[string]*tree.PersonID{}}
 	next, marks, err := t.refusalsFor(b, gone)

@@ -80,16 +80,17 @@ func tenantPrefix(number uint32) []byte {
 
 // Row kinds of a tenant beside those of the tree. Each needs its way through a restore: see move.row, which refuses a kind that it does not know.
 const (
-	rowTombstone byte = 'X'
-	rowFence     byte = 'F'
-	rowRefusal   byte = 'U'
-	rowOutbox    byte = 'O'
-	rowStaged    byte = 'S'
-	rowMeta      byte = 'M'
-	rowCount     byte = 'C'
-	rowRestored  byte = 'L'
-	rowExpiry    byte = 'E'
-	rowSpared    byte = 'H'
+	rowTombstone  byte = 'X'
+	rowFence      byte = 'F'
+	rowRefusal    byte = 'U'
+	rowOutbox     byte = 'O'
+	rowStaged     byte = 'S'
+	rowMeta       byte = 'M'
+	rowCount      byte = 'C'
+	rowRestored   byte = 'L'
+	rowExpiry     byte = 'E'
+	rowSpared     byte = 'H'
+	rowPopulating byte = 'P'
 )
 
 func (v *Vault) newTenant(id eventstore.TenantID, index uint32) *tenant {
@@ -100,7 +101,7 @@ func (v *Vault) newTenant(id eventstore.TenantID, index uint32) *tenant {
 }
 
 func (t *tenant) treeConfig() tree.Config {
-	return tree.Config{Prefix: t.prefix(), Vault: t.v.id, Store: rows{t.v.db}, Entropy: t.v.entropy, Nodes: max(4, t.v.cacheSize()/4)}
+	return tree.Config{Prefix: t.prefix(), Vault: t.v.id, Store: rows{t.v.db}, Entropy: t.v.entropy, Nodes: max(4, t.v.cacheSize())}
 }
 
 // tenant finds a live tenant.

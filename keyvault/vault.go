@@ -39,8 +39,8 @@ type Config struct {
 	Now func() time.Time
 	// Entropy is where keys and ids are drawn from (nil: crypto/rand). For tests only.
 	Entropy io.Reader
-	// CacheSize bounds the opened records, each tenant's resolved handles and, at a quarter of it, each tenant's opened nodes (0: 65,536). The
-	// database's cache of blocks has half a KiB for each.
+	// CacheSize bounds the opened records, each tenant's resolved handles and each tenant's opened nodes (0: 65,536). The database's cache of
+	// blocks has half a KiB for each.
 	CacheSize int
 	// Inspect opens a vault to look at it ([Vault.Check]), on a filesystem that keeps no change: a tenant that does not open is left out ([Vault.Unopened]), and a
 	// damaged table does not stop the vault.
@@ -149,6 +149,14 @@ func (l *lockedReader) Read(b []byte) (int, error) {
 }
 
 func (v *Vault) batch() batch { return batch{v.db.NewBatch(), v.db} }
+
+// batchFor has room for the re-keying of so many persons: to grow to tens of megabytes costs more than to fill them.
+func (v *Vault) batchFor(persons int) batch {
+	return batch{v.db.NewBatchWithSize(min(persons, 16<<10) * rekeyedSize), v.db}
+}
+
+// rekeyedSize is about what a re-keying writes for one person: a leaf, a page and the nodes that no other shares.
+const rekeyedSize = 4 << 10
 
 func fromRegister(err error) error {
 	switch {

@@ -36,7 +36,12 @@
 // In memory a bucket has a census: a print of each name in it, so that a first contact reads nothing to learn that its handle is not there, and a split
 // is noticed. It holds at least what the bucket holds. The owner of a [Slot] keeps others from its handle from before Put until after Note; who looks
 // without that may be told of a handle that it is lacking while it is being put, and must look again when it has the owner's lock, with Get,
-// unless nobody put a handle there meanwhile. Nodes, and the ciphers of buckets, are kept up to [Config.Nodes] each.
+// unless nobody put a handle there meanwhile. Nodes are kept up to [Config.Nodes], and ciphers
+// of buckets up to an eighth of it.
+//
+// # Built at once
+//
+// A [Builder] makes of items in the order of their hashes the tree that would have grown of them, each row sealed once.
 //
 // # Guaranteed
 //

@@ -11,12 +11,12 @@ import (
 	"github.com/oubli-store/oubli/keyvault/secret"
 )
 
-// The shape of a tree; part of the format (docs/decisions/2026-11-22-key-tree.md).
+// The shape of a tree; part of the format (docs/decisions/2026-11-27-small-leaves.md).
 const (
 	Version   = 1
 	FanBits   = 3
 	Fan       = 1 << FanBits
-	BucketMax = 64
+	BucketMax = 16
 	// KeySize is the size of every key.
 	KeySize = 32
 
@@ -134,7 +134,7 @@ type node struct {
 
 func newTree(c Config) *Tree {
 	c.Nodes = max(1, c.Nodes)
-	return &Tree{c: c, nodes: map[Position]*node{}, ciphers: make(ciphers, c.Nodes)}
+	return &Tree{c: c, nodes: map[Position]*node{}, ciphers: make(ciphers, max(1, c.Nodes/8))}
 }
 
 // Create puts a new, empty tree into b. extra is kept in the root node for the owner.
@@ -286,16 +286,19 @@ func (t *Tree) node(p Position, e entry) (*node, error) {
 }
 
 func (t *Tree) readNode(p Position, e entry) (*node, error) {
-	name := t.positionRow('N', p, e.generation)
-	value, err := t.c.Store.Get(name.key())
+	value, err := t.c.Store.Get(t.positionRow('N', p, e.generation).key())
 	if err != nil {
 		return nil, err
 	}
+	return t.openNode(p, e, value)
+}
+
+func (t *Tree) openNode(p Position, e entry, value []byte) (*node, error) {
 	a, err := newAEAD(&e.key)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := open(a, name, value)
+	plain, err := open(a, t.positionRow('N', p, e.generation), value)
 	if err != nil {
 		return nil, fmt.Errorf("node at depth %d: %w", p.Depth, err)
 	}

@@ -184,7 +184,7 @@ func TestGrowth(t *testing.T) {
 	tr, ids := grown(t, m, 4500)
 	holds(t, tr, ids, nil)
 	s, err := tr.Shape()
-	if err != nil || s.Depth != 3 {
+	if err != nil || s.Depth != 4 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	again, err := Open(config(m), key(1))
@@ -226,7 +226,7 @@ func TestGrowth(t *testing.T) {
 // TestNames: what a row of a page is called follows from the handle only with the page's key, which a re-keying draws anew, also for those who stay.
 func TestNames(t *testing.T) {
 	m := memory{}
-	tr, ids := grown(t, m, 20)
+	tr, ids := grown(t, m, 14)
 	rows := func() map[string]bool {
 		out := map[string]bool{}
 		for row := range m {
@@ -245,7 +245,7 @@ func TestNames(t *testing.T) {
 		return string(n[:])
 	}
 	before := rows()
-	if len(before) != 20 || !before[name("web:3")] || before[name("web:20")] {
+	if len(before) != 14 || !before[name("web:3")] || before[name("web:14")] {
 		t.Fatalf("%d rows", len(before))
 	}
 	c, err := tr.Rekey(m, Edits{Handles: map[string]*PersonID{"web:3": nil}, Extra: key(3)}, key(4))
@@ -254,7 +254,7 @@ func TestNames(t *testing.T) {
 	}
 	c.Apply()
 	after := rows()
-	if len(after) != 19 || !after[name("web:4")] || after[name("web:3")] {
+	if len(after) != 13 || !after[name("web:4")] || after[name("web:3")] {
 		t.Errorf("%d rows after a re-keying", len(after))
 	}
 	for n := range after {
