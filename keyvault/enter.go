@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/oubli-store/oubli/eventstore"
 )
 
@@ -154,31 +153,6 @@ func (t *tenant) sameSet(a eventstore.Arrival, g *gate) bool {
 		}
 	}
 	return true
-}
-
-// split splits full buckets. It is not synced by itself: the log keeps the order of commits, so whatever builds on it is not durable before it. A
-// failure leaves the bucket large, or stops the vault; either way nothing is lost, and the caller's own write is done.
-func (t *tenant) split(full fullBuckets) {
-	if len(full.persons)+len(full.handles) == 0 || t.enterAlone() != nil {
-		return
-	}
-	defer t.mu.Unlock()
-	for _, id := range full.persons {
-		b := t.v.batch()
-		c, err := t.tree.SplitLeaf(b, id, t.root)
-		if err == nil && c != nil && t.v.commit(b, pebble.NoSync) == nil {
-			c.Apply()
-		}
-		b.Close()
-	}
-	for _, h := range full.handles {
-		b := t.v.batch()
-		c, err := t.tree.SplitPage(b, h, t.root)
-		if err == nil && c != nil && t.v.commit(b, pebble.NoSync) == nil {
-			c.Apply()
-		}
-		b.Close()
-	}
 }
 
 // Link implements [eventstore.Keys].

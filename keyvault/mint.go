@@ -127,14 +127,14 @@ func (t *tenant) fillMinted(b batch, id eventstore.PersonID, r *record, s *stran
 		return full, fromTree(err)
 	}
 	if leaf {
-		full.persons = append(full.persons, id)
+		full = append(full, tree.Full{Trie: tree.Leaves, Hash: t.tree.LeafHash(id)})
 	}
 	page, err := s.slot.Put(b, id)
 	if err != nil {
 		return full, fromTree(err)
 	}
 	if page {
-		full.handles = append(full.handles, s.handle)
+		full = append(full, tree.Full{Trie: tree.Pages, Hash: s.slot.Hash()})
 	}
 	return full, b.Merge(t.row(rowCount), one, nil)
 }

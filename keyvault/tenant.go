@@ -48,6 +48,7 @@ type tenant struct {
 	fences  fences
 	owed    lastOwed
 	shreds  shredQueue
+	splits  splits
 	count   atomic.Int64
 	least   atomic.Uint32 // own.floor, for who does not hold mu
 	expiry  chan struct{} // a token for the one run of retention

@@ -243,11 +243,8 @@ func (d *tie) merge(a, b []eventstore.PersonID) error {
 	return d.join(all)
 }
 
-// fullBuckets are the buckets to split, by an item of each.
-type fullBuckets struct {
-	persons []eventstore.PersonID
-	handles []string
-}
+// fullBuckets are the buckets to split.
+type fullBuckets []tree.Full
 
 // commit writes what changed in one batch and shows it to the caches. The batch is synced, but for that of a first contact, which [tenant.tie]
 // waits for when it has let go of its locks.
@@ -292,16 +289,16 @@ func (d *tie) fill(b batch) (full fullBuckets, err error) {
 			return full, fromTree(err)
 		}
 		if isFull {
-			full.persons = append(full.persons, id)
+			full = append(full, tree.Full{Trie: tree.Leaves, Hash: t.tree.LeafHash(id)})
 		}
 	}
-	for h, slot := range d.added {
+	for _, slot := range d.added {
 		isFull, err := slot.Put(b, d.person)
 		if err != nil {
 			return full, fromTree(err)
 		}
 		if isFull {
-			full.handles = append(full.handles, h)
+			full = append(full, tree.Full{Trie: tree.Pages, Hash: slot.Hash()})
 		}
 	}
 	for _, o := range d.owed {

@@ -72,61 +72,6 @@ func (t *Tree) Rekey(b Batch, e Edits, rootKey secret.Bytes) (*Change, error) {
 	return c, t.putRoot(b, next, rootKey)
 }
 
-// SplitLeaf and SplitPage make a node of the bucket that holds the person or handle, if it is full. The change is nil if it is not.
-func (t *Tree) SplitLeaf(b Batch, id PersonID, rootKey secret.Bytes) (*Change, error) {
-	return t.split(b, Leaves, hashPerson(id), rootKey)
-}
-
-// SplitPage is SplitLeaf for a handle.
-func (t *Tree) SplitPage(b Batch, handle string, rootKey secret.Bytes) (*Change, error) {
-	return t.split(b, Pages, t.hashHandle(handle), rootKey)
-}
-
-// split needs the root key only when the trie is still one bucket, whose entry stands in the root node. Keys above a split stay as they
-// are: nothing is taken out. The old bucket's key stood at the same position, so a re-keying of what it held passes there.
-func (t *Tree) split(b Batch, trie Trie, hash uint64, rootKey secret.Bytes) (*Change, error) {
-	p, err := t.find(trie, hash)
-	if err != nil {
-		return nil, err
-	}
-	items, err := t.load(p)
-	if err != nil {
-		return nil, err
-	}
-	if len(items) <= BucketMax || p.Depth >= maxDepth {
-		p.census.take(items)
-		return nil, nil
-	}
-	top, err := t.fresh(kindNode, t.root.generation)
-	if err != nil {
-		return nil, err
-	}
-	n := &node{census: make([]census, Fan)}
-	parts := make([][]item, Fan)
-	for _, it := range items {
-		i := index(t.hash(trie, it.key), p.Depth)
-		parts[i] = append(parts[i], it)
-	}
-	for i, part := range parts {
-		if n.children[i], err = t.fresh(kindBucket, t.root.generation); err != nil {
-			return nil, err
-		}
-		if err := t.store(b, place{Position: p.Position.child(i), entry: n.children[i]}, part); err != nil {
-			return nil, err
-		}
-		n.census[i].take(part)
-	}
-	if err := t.drop(b, p, items); err != nil {
-		return nil, err
-	}
-	t.ciphers.drop(&p.key)
-	if err := t.putNode(b, p.Position, top, n); err != nil {
-		return nil, err
-	}
-	c := &Change{t: t, nodes: map[Position]*node{p.Position: n}}
-	return c, t.replace(b, c, p, hash, top, rootKey)
-}
-
 // replace puts a new entry for the bucket at p into its parent.
 func (t *Tree) replace(b Batch, c *Change, p place, hash uint64, e entry, rootKey secret.Bytes) error {
 	if p.parent == nil {
