@@ -69,7 +69,7 @@ func benchVaultOf(ctx context.Context, o options, r *report, size int, before []
 		return nil, err
 	}
 	defer g.peer.db.Close()
-	for _, step := range []func(context.Context, int) error{g.contacts, g.reopened, g.lookups, g.shredOne, g.shredMany, g.memory, g.disk} {
+	for _, step := range []func(context.Context, int) error{g.contacts, g.disk, g.reopened, g.lookups, g.shredOne, g.shredMany, g.memory} {
 		if err := step(ctx, size); err != nil {
 			return nil, err
 		}
