@@ -51,6 +51,15 @@ const (
 	ActConsentGiven     Act = "consent-given"
 	// ActExpired is retention's: the key months before Entry.Before lose their keys.
 	ActExpired Act = "expired"
+	// ActPeriodsClosed is somebody's wish to close periods now. ActReleased names a release by Entry.Scope, its period and projection, and holds its hash in
+	// Entry.Subject; ActBudgetCharged is the privacy budget that it takes, in thousandths of ε, in Entry.Count. ActReleasesExpired: the releases of the
+	// periods that ended before the day in Entry.Scope are deleted.
+	ActPeriodsClosed   Act = "periods-closed"
+	ActReleased        Act = "statistics-released"
+	ActBudgetCharged   Act = "privacy-budget-charged"
+	ActReleasesExpired Act = "releases-expired"
+	// ActProjectionsRebuilt: the figures of open periods are made anew from the stream.
+	ActProjectionsRebuilt Act = "projections-rebuilt"
 	// ActBackupMade and ActRestored are about the whole tenant.
 	ActBackupMade Act = "backup-made"
 	ActRestored   Act = "restored"

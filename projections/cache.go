@@ -65,9 +65,10 @@ type cache struct {
 	persons *recent[eventstore.PersonID, *person]
 	rows    *recent[tagKey, *tagRow]
 	// cells counts the cells of a model in a period.
-	cells map[cellKey]int
-	names map[string]cellID
-	talks *recent[tagKey, *talks]
+	cells    map[cellKey]int
+	names    map[string]cellID
+	talks    *recent[tagKey, *talks]
+	received map[eventstore.Period]received
 }
 
 // person is what is remembered of one.
@@ -94,7 +95,7 @@ func newCache() *cache {
 func (c *cache) clear() {
 	*c = cache{
 		persons: newRecent[eventstore.PersonID, *person](cachePersons), rows: newRecent[tagKey, *tagRow](cacheRows),
-		cells: map[cellKey]int{}, names: map[string]cellID{}, talks: newRecent[tagKey, *talks](cacheTalks),
+		cells: map[cellKey]int{}, names: map[string]cellID{}, talks: newRecent[tagKey, *talks](cacheTalks), received: map[eventstore.Period]received{},
 	}
 }
 

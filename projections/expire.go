@@ -22,7 +22,7 @@ func (f *fold) expire(before eventstore.KeyMonth) error {
 	b := f.p.db.NewBatch()
 	for _, kind := range kinds {
 		first, end := []byte{byte(kind)}, periodBytes(firstKept(kind, before, f.t.zone))
-		for _, table := range []byte{tableTag, tableGroup, tableTalk, tableHistory} {
+		for _, table := range openTables {
 			if err := b.DeleteRange(f.t.key(table, first), f.t.key(table, end), nil); err != nil {
 				return errors.Join(dbError(err), b.Close())
 			}

@@ -37,8 +37,11 @@ type fold struct {
 	// inCells are the numbers of tags of a mark in a cell that the batch will write.
 	inCells map[inCell]uint64
 	// talks are the histories of conversations that the batch changes.
-	talks   map[tagKey]*talks
-	scratch []byte
+	talks map[tagKey]*talks
+	// received are the periods of which the batch notes when their events came in, lateEvents those that came too late for one.
+	received   map[eventstore.Period]received
+	lateEvents uint64
+	scratch    []byte
 }
 
 // cell is one cell as stored, and as changed by the batch.
@@ -52,7 +55,7 @@ type cell struct {
 
 func (p *Projections) newFold(t *tenant, cache *cache, position uint64) *fold {
 	return &fold{p: p, t: t, cache: cache, batch: p.db.NewIndexedBatch(), cells: map[cellKey]*cell{}, position: position,
-		dirty: map[tagKey]*tagRow{}, inCells: map[inCell]uint64{}, talks: map[tagKey]*talks{}}
+		dirty: map[tagKey]*tagRow{}, inCells: map[inCell]uint64{}, talks: map[tagKey]*talks{}, received: map[eventstore.Period]received{}}
 }
 
 func (f *fold) full() bool {
@@ -70,6 +73,9 @@ func (f *fold) discard() {
 	if len(f.cells) > 0 {
 		clear(f.cache.cells)
 	}
+	if len(f.received) > 0 {
+		clear(f.cache.received)
+	}
 	if f.batch != nil {
 		_ = f.batch.Close()
 		f.batch = nil
@@ -86,7 +92,7 @@ func (f *fold) commit() error {
 	}
 	// What nothing looks up in the batch goes into one without an index, behind what has one.
 	b := f.p.db.NewBatch()
-	err := errors.Join(dbError(b.Apply(f.batch, nil)), f.writeCells(b), f.writeInCells(b), f.writeRows(b), f.writeTalks(b))
+	err := errors.Join(dbError(b.Apply(f.batch, nil)), f.writeCells(b), f.writeInCells(b), f.writeRows(b), f.writeTalks(b), f.writeReceived(b))
 	at := binary.BigEndian.AppendUint64(nil, f.position)
 	if err = errors.Join(err, dbError(b.Set(f.t.key(tablePosition), at, nil))); err != nil {
 		return errors.Join(err, dbError(b.Close()))
@@ -98,6 +104,8 @@ func (f *fold) commit() error {
 		return dbError(err)
 	}
 	clear(f.inCells)
+	clear(f.received)
+	f.lateEvents = 0
 	f.settleRows()
 	f.settleTalks()
 	clear(f.cells)
@@ -166,7 +174,13 @@ func (f *fold) event(ctx context.Context, r *eventstore.Recorded, sequence uint6
 		if who.out[i] {
 			continue
 		}
-		for _, c := range todo {
+		if err := f.receive(key.period, r.Received, sequence); err != nil {
+			return err
+		}
+		for j, c := range todo {
+			if who.shut[i]&(1<<j) != 0 {
+				continue
+			}
 			if err := f.add(key, who.rows[i], c); err != nil {
 				return err
 			}

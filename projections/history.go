@@ -69,8 +69,8 @@ func (f *fold) say(who *standing, said conversation.Event) error {
 	}
 	copy(said.Conversation[:], who.conversation[:])
 	t.history.Add(said)
-	for _, key := range who.keys[:monthly] {
-		if !slices.Contains(t.tags, key) {
+	for i, key := range who.keys[:monthly] {
+		if !who.out[i] && !slices.Contains(t.tags, key) {
 			t.tags = append(t.tags, key)
 		}
 	}

@@ -20,7 +20,15 @@ const (
 	tableCell     = 'C'
 	tableExpired  = 'X'
 	tableHistory  = 'V'
+	tableRelease  = 'Z'
+	tableRecords  = 'N'
+	tableDraft    = 'D'
+	tableReceived = 'E'
+	tableLate     = 'Y'
 )
+
+// openTables are those whose rows begin with the period that they belong to, and go with it.
+var openTables = []byte{tableTag, tableGroup, tableTalk, tableHistory, tableReceived}
 
 // formatKey is the one key that belongs to no tenant.
 var formatKey = []byte("\x00format")

@@ -72,7 +72,8 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 	histories := map[said]*conversation.History{}
 	for _, c := range list {
 		e, ok := readmodel.Talk(c.event)
-		if !ok || !c.talks {
+		month := eventstore.PeriodOf(eventstore.Month, readmodel.Time(c.event), w.zone)
+		if !ok || !c.talks || w.books.closed("outcomes", month, readmodel.Time(c.event)) {
 			continue
 		}
 		key := said{c.event.Person, c.event.Event.Bot, eventstore.PeriodOf(eventstore.Month, readmodel.Time(c.event), w.zone)}
@@ -90,6 +91,9 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 			for _, kind := range kinds {
 				period := eventstore.PeriodOf(kind, at, w.zone)
 				if date := period.Date(); time.Date(date.Year(), date.Month(), date.Day(), 0, 0, 0, 0, w.zone).Before(expired.Start()) {
+					continue
+				}
+				if w.books.closed(m.Name, period, at) {
 					continue
 				}
 				key := fmt.Sprint(period, strings.Join(f.Values, "|"))

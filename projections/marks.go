@@ -21,6 +21,10 @@ type standing struct {
 	// conversation and access are there for an event that is part of a talk.
 	conversation eventstore.Mark
 	access       *access
+	// shut are the contributions, a bit each, to which the period is closed.
+	shut [len(kinds)]uint64
+	// late says that it came too late for a release.
+	late bool
 }
 
 // person finds what is remembered, or asks the database whether the person is left out.
@@ -53,7 +57,7 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 	for i, kind := range kinds {
 		period := eventstore.PeriodOf(kind, at, f.t.zone)
 		s.keys[i].period = period
-		if s.out[i] = !f.t.counts(period); s.out[i] {
+		if s.out[i] = !f.t.counts(period) || !f.isOpen(r, sequence, &s, i, todo, talks); s.out[i] {
 			continue
 		}
 		if tag, known := p.tags[period]; known {
@@ -65,6 +69,7 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 		complete = complete && s.rows[i] != nil
 	}
 	if !slices.Contains(s.out[:], false) {
+		f.late(r, &s)
 		return nil, nil
 	}
 	spoken := spokenIn{r.Event.Bot, r.Event.Conversation}
@@ -79,7 +84,15 @@ func (f *fold) whoIs(ctx context.Context, r *eventstore.Recorded, sequence uint6
 	for i := range todo {
 		todo[i].conversation = &s.conversation
 	}
+	f.late(r, &s)
 	return &s, f.stand(&s)
+}
+
+// late counts an event that came too late for a release. A copy stands for an event that came before.
+func (f *fold) late(r *eventstore.Recorded, s *standing) {
+	if s.late && !r.Copy {
+		f.lateEvents++
+	}
 }
 
 func countsConversations(todo []contribution) bool {

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ func Open(c Config) (*Projections, error) { return open(c, c.Store, vfs.Default)
 func open(c Config, s stream, fs vfs.FS) (*Projections, error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
 	}
 	if c.Settings == nil {
 		c.Settings = func(eventstore.TenantID) Settings { return Settings{} }

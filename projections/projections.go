@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"cmp"
+	"io"
 	"sync"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/projections/readmodel"
+	"github.com/oubli-store/oubli/projections/release"
 )
 
 // Config wires the projections.
@@ -18,8 +21,13 @@ type Config struct {
 	Keys  eventstore.Keys
 	// Settings gives a tenant's analytics settings (nil: the defaults). It is asked often and must be fast.
 	Settings func(eventstore.TenantID) Settings
-	// Now is the clock by which provisional figures are renewed (nil: time.Now).
+	// Records has the stream of releases, Ledger the ledger. Without Records no period is ever closed.
+	Records eventstore.Records
+	Ledger  Book
+	// Now is the clock by which periods are closed and provisional figures are renewed (nil: time.Now).
 	Now func() time.Time
+	// Random gives the bytes that noise is made of (nil: crypto/rand).
+	Random io.Reader
 }
 
 // Settings are a tenant's analytics settings.
@@ -28,13 +36,24 @@ type Settings struct {
 	K int
 	// Zone is the tenant's time zone (default Europe/Paris).
 	Zone *time.Location
+	// Bound is the most that one person adds to a measure of a cell of a release (default 50).
+	Bound uint64
+	// Epsilon is the privacy loss of one release (0: no noise), Budget what those of one year may lose together.
+	Epsilon, Budget release.Epsilon
+	// Grace is how long a period stays open after it ended, and after its last event came in (default 48 hours).
+	Grace time.Duration
+	// Keep is how long releases are kept after their period ended (default 730 days).
+	Keep time.Duration
 }
 
 // The defaults and bounds of [Settings].
 const (
-	DefaultK    = 10
-	MinK        = 2
-	DefaultZone = "Europe/Paris"
+	DefaultK     = 10
+	MinK         = 2
+	DefaultZone  = "Europe/Paris"
+	DefaultBound = 50
+	DefaultGrace = 48 * time.Hour
+	DefaultKeep  = 730 * 24 * time.Hour
 )
 
 func (s Settings) withDefaults() (Settings, error) {
@@ -42,6 +61,9 @@ func (s Settings) withDefaults() (Settings, error) {
 		s.K = DefaultK
 	}
 	s.K = max(s.K, MinK)
+	s.Bound = cmp.Or(s.Bound, DefaultBound)
+	s.Grace = cmp.Or(s.Grace, DefaultGrace)
+	s.Keep = cmp.Or(s.Keep, DefaultKeep)
 	if s.Zone != nil {
 		return s, nil
 	}

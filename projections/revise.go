@@ -89,12 +89,12 @@ func differ(before, now []readmodel.DatedFact) (gone, come []readmodel.DatedFact
 	return before, now
 }
 
-// places visits the rows of the periods in which a fact counts.
-func (f *fold) places(at tagKey, t *talk, fact *readmodel.DatedFact, visit func(tagKey, *tagRow) error) error {
+// places visits the rows of the periods in which a fact counts for a model: those that are open.
+func (f *fold) places(at tagKey, t *talk, m *readmodel.Model, fact *readmodel.DatedFact, visit func(tagKey, *tagRow) error) error {
 	when := time.UnixMilli(fact.At)
 	for _, kind := range kinds {
 		period := eventstore.PeriodOf(kind, when, f.t.zone)
-		if !f.t.counts(period) {
+		if !f.takes(m, period, when) {
 			continue
 		}
 		key, found := t.tag(at, period)
@@ -117,11 +117,11 @@ func (f *fold) places(at tagKey, t *talk, fact *readmodel.DatedFact, visit func(
 
 func (f *fold) count(at tagKey, t *talk, m *readmodel.Model, fact *readmodel.DatedFact) error {
 	c := contribution{model: m, values: fact.Values, id: f.name(m, fact.Values), sums: fact.Sums}
-	return f.places(at, t, fact, func(key tagKey, row *tagRow) error { return f.add(key, row, c) })
+	return f.places(at, t, m, fact, func(key tagKey, row *tagRow) error { return f.add(key, row, c) })
 }
 
 func (f *fold) discount(at tagKey, t *talk, m *readmodel.Model, fact *readmodel.DatedFact) error {
-	return f.places(at, t, fact, func(key tagKey, row *tagRow) error {
+	return f.places(at, t, m, fact, func(key tagKey, row *tagRow) error {
 		sums := fact.Sums
 		if key.period.Kind != eventstore.Day {
 			sums = fact.Sums[:1]

@@ -36,10 +36,11 @@ func (p *Projections) Run(ctx context.Context, id eventstore.TenantID) error {
 	if !t.running.CompareAndSwap(false, true) {
 		return eventstore.Refuse(eventstore.KindConflict, "tenant", "the tenant's projections are running already")
 	}
+	defer t.failAsks()
 	defer t.running.Store(false)
 	cache := newCache()
 	for {
-		err := p.round(ctx, t, cache)
+		err := p.turn(ctx, t, cache)
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx, err)
@@ -48,15 +49,48 @@ func (p *Projections) Run(ctx context.Context, id eventstore.TenantID) error {
 		case errors.Is(err, eventstore.ErrUnavailable):
 			err = sleep(ctx, waitUnavailable)
 		case err == nil:
-			_, err = p.stream.Await(ctx, id, t.position.Load())
-			if err != nil && ctx.Err() == nil && errors.Is(err, eventstore.ErrUnavailable) {
-				err = sleep(ctx, waitUnavailable)
-			}
+			err = p.await(ctx, t)
 		}
 		if err != nil {
 			return ended(ctx, err)
 		}
 	}
+}
+
+// turn counts what is committed, and then closes the periods that are due or asked for.
+func (p *Projections) turn(ctx context.Context, t *tenant, cache *cache) error {
+	asks := t.takeAsks()
+	err := p.round(ctx, t, cache)
+	if err == nil {
+		err = p.closeDue(ctx, t, cache, asks.wantIn(t.zone))
+	}
+	if err != nil {
+		t.known = false // what was published last may be in doubt
+		t.putBack(asks)
+		return err
+	}
+	asks.answer(nil)
+	return nil
+}
+
+// await waits until more is committed, somebody asks for something, or it is time to look for periods that are due.
+func (p *Projections) await(ctx context.Context, t *tenant) error {
+	waiting, cancel := context.WithTimeout(ctx, closeEvery)
+	defer cancel()
+	if !t.waitWith(cancel) {
+		return nil
+	}
+	defer t.waitWith(nil)
+	_, err := p.stream.Await(waiting, t.id, t.position.Load())
+	switch {
+	case err == nil, ctx.Err() != nil:
+		return err
+	case waiting.Err() != nil:
+		return nil
+	case errors.Is(err, eventstore.ErrUnavailable):
+		return sleep(ctx, waitUnavailable)
+	}
+	return err
 }
 
 // ended makes the end of ctx a regular end, unless damage was found.
@@ -81,7 +115,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // round counts everything that is committed now. When it returns nil, the position is at least the sequence that was committed when it began: messages
 // that were removed leave holes, also at the end, and are never yielded.
 func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error {
-	if err := p.renew(t, cache); err != nil {
+	if err := p.settle(ctx, t, cache); err != nil {
 		return err
 	}
 	after := t.position.Load()
@@ -115,6 +149,28 @@ func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error 
 	}
 	f.position = max(f.position, committed)
 	return f.commit()
+}
+
+// settle brings the tenant to where counting may go on: what was published is known, the rows are of the present zone and models, and no close is half done.
+func (p *Projections) settle(ctx context.Context, t *tenant, cache *cache) error {
+	if !t.known {
+		if err := p.loadClosed(t); err != nil {
+			return err
+		}
+		if err := p.absorb(ctx, t, cache); err != nil {
+			return err
+		}
+	}
+	if err := p.renew(t, cache); err != nil {
+		return err
+	}
+	if !t.known {
+		if err := p.finishCloses(ctx, t, cache); err != nil {
+			return err
+		}
+		t.known = true
+	}
+	return nil
 }
 
 // asked says that an error is an answer of the vault, which is asked before anything of an item is counted.

@@ -65,7 +65,7 @@ type ExactCell struct {
 	Sums []uint64
 }
 
-// Exact reads the cells of a projection as they were counted: not anonymous. It is for tests of correctness within the process, a function and not a method so that
+// Exact reads the cells of a projection as they were counted in the open periods: not anonymous. It is for tests of correctness within the process, a function and not a method so that
 // nothing which is handed a [Projections] offers it; no command and no route may reach it.
 func Exact(p *Projections, tenant eventstore.TenantID, projection string) ([]ExactCell, error) {
 	m, err := modelNamed(projection)
@@ -78,6 +78,9 @@ func Exact(p *Projections, tenant eventstore.TenantID, projection string) ([]Exa
 	}
 	var out []ExactCell
 	err = t.eachCell(p.db, m, func(c storedCell) error {
+		if t.isClosed(m, c.key.period) {
+			return nil
+		}
 		out = append(out, ExactCell{Period: c.key.period, Values: c.values, Persons: c.persons, Sums: c.sums})
 		return nil
 	})

@@ -33,10 +33,18 @@ type tenant struct {
 	running  atomic.Bool
 	// expired is the month before which no period counts; it belongs to the runner.
 	expired eventstore.KeyMonth
+	// known says that what was published is taken in, and budget what the ledger says was charged (nil: not read yet); both belong to the runner.
+	known  bool
+	budget *budget
 
 	mu     sync.Mutex
 	header header
 	zone   *time.Location
+	// closed are the periods that are closed.
+	closed *closed
+	// asked are the closes that somebody waits for; interrupt ends the runner's wait.
+	asked     asks
+	interrupt func()
 	// made are the provisional figures as last made.
 	made map[figuresKey]figures
 }
@@ -116,7 +124,7 @@ func (p *Projections) tenant(ctx context.Context, id eventstore.TenantID) (*tena
 	if t := p.tenants[id]; t != nil {
 		return t, nil
 	}
-	t := &tenant{id: id, prefix: prefix(id), made: map[figuresKey]figures{}}
+	t := &tenant{id: id, prefix: prefix(id), made: map[figuresKey]figures{}, closed: newClosed()}
 	raw, ok, err := get(p.db, t.key(tableHeader))
 	if err != nil {
 		return nil, err
@@ -168,7 +176,7 @@ func (p *Projections) load(ctx context.Context, t *tenant, raw []byte) error {
 		return err
 	}
 	t.position.Store(binary.BigEndian.Uint64(position))
-	return p.loadExpired(t)
+	return errors.Join(p.loadExpired(t), p.loadClosed(t))
 }
 
 func (p *Projections) create(ctx context.Context, t *tenant) error {
@@ -217,7 +225,7 @@ func (p *Projections) renew(t *tenant, cache *cache) error {
 		return nil
 	}
 	b := p.db.NewBatch()
-	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell, tableExpired, tableHistory} {
+	for _, table := range []byte{tableLeftOut, tableTag, tableGroup, tableTalk, tablePerson, tableCell, tableExpired, tableHistory, tableDraft, tableReceived, tableLate} {
 		from := t.key(table)
 		if err := b.DeleteRange(from, successor(from), nil); err != nil {
 			return errors.Join(dbError(err), b.Close())

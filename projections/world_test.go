@@ -39,6 +39,9 @@ type world struct {
 	now     time.Time
 	// floor is what retention has begun with.
 	floor eventstore.KeyMonth
+	// books has releases and a ledger; nil: no period is closed. rules are settings beside k and zone.
+	books *books
+	rules Settings
 }
 
 type human struct {
@@ -86,10 +89,18 @@ func prf(key [32]byte, parts ...[]byte) (m eventstore.Mark) {
 	return m
 }
 
-func (w *world) settings(eventstore.TenantID) Settings { return Settings{K: w.k, Zone: w.zone} }
+func (w *world) settings(eventstore.TenantID) Settings {
+	s := w.rules
+	s.K, s.Zone = w.k, w.zone
+	return s
+}
 
 func (w *world) config() Config {
-	return Config{Dir: "projections", Keys: w, Settings: w.settings, Now: func() time.Time { return w.now }}
+	c := Config{Dir: "projections", Keys: w, Settings: w.settings, Now: func() time.Time { return w.now }}
+	if w.books != nil {
+		c.Records, c.Ledger, c.Random = w.books, w.books, w.books.random
+	}
+	return c
 }
 
 func (w *world) open(t testing.TB, fs vfs.FS) *Projections {
@@ -239,6 +250,7 @@ func (w *world) reseal(person eventstore.PersonID, keep func() bool) {
 	}
 	for _, c := range copies {
 		again := *c
+		again.Copy = true
 		w.put(&entry{event: &again})
 	}
 }
