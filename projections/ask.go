@@ -11,8 +11,12 @@ import (
 type ask struct {
 	// want says of a period that ended whether it is to be closed.
 	want func(period eventstore.Period, zone *time.Location) bool
-	done chan error
+	// rebuild asks for a rebuild instead; done is told when it is begun.
+	rebuild bool
+	done    chan error
 }
+
+func nobody(eventstore.Period, *time.Location) bool { return false }
 
 type asks []*ask
 
@@ -76,25 +80,39 @@ func (p *Projections) CloseMonths(ctx context.Context, id eventstore.TenantID, b
 }
 
 func (p *Projections) ask(ctx context.Context, id eventstore.TenantID, want func(eventstore.Period, *time.Location) bool) error {
+	return p.tell(ctx, id, &ask{want: want, done: make(chan error, 1)})
+}
+
+// tell hands something to the runner and waits until it is done.
+func (p *Projections) tell(ctx context.Context, id eventstore.TenantID, a *ask) error {
 	t, err := p.tenant(ctx, id)
 	if err != nil {
 		return err
 	}
-	a := &ask{want: want, done: make(chan error, 1)}
-	t.mu.Lock()
-	if !t.running.Load() {
-		t.mu.Unlock()
+	if !t.take(a) {
 		return errNotRunning
 	}
-	t.asked = append(t.asked, a)
-	if t.interrupt != nil {
-		t.interrupt()
-	}
-	t.mu.Unlock()
 	select {
 	case err := <-a.done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// take puts what is asked where the runner finds it; false if there is no runner.
+func (t *tenant) take(a *ask) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.moved != nil {
+		return t.moved.take(a)
+	}
+	if !t.running.Load() {
+		return false
+	}
+	t.asked = append(t.asked, a)
+	if t.interrupt != nil {
+		t.interrupt()
+	}
+	return true
 }

@@ -194,3 +194,23 @@ func (r *runner) closeAll(t testing.TB) {
 	}
 	t.Fatal("periods do not close")
 }
+
+// rebuild brings the rows that are made anew on by some messages, beginning if there are none; the outcome is left to the law.
+func (r *runner) rebuild(t testing.TB, some int) {
+	t.Helper()
+	ctx := context.Background()
+	err := r.p.findShadow(ctx, r.t)
+	if err == nil {
+		err = r.p.beginShadow(ctx, r.t)
+	}
+	if err == nil {
+		s := r.t.shadow
+		s.known = false
+		if err = r.p.countUpTo(ctx, s.tenant, s.cache, some); err == nil && s.position.Load() >= r.t.position.Load() {
+			r.t, r.cache, err = r.p.rebuildOn(ctx, r.t, r.cache)
+		}
+	}
+	if err != nil && !errors.Is(err, eventstore.ErrFenced) && !errors.Is(err, eventstore.ErrUnavailable) {
+		t.Fatal(err)
+	}
+}

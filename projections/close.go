@@ -223,7 +223,7 @@ func (c *closed) ended() (out []time.Time) {
 }
 
 // Released reads the releases of a projection for the periods of a kind between two, inclusive, in order. ErrNotFound for an unknown projection.
-func (p *Projections) Released(ctx context.Context, id eventstore.TenantID, projection string, from, to eventstore.Period) (out []release.Release, err error) {
+func (p *Projections) Released(ctx context.Context, id eventstore.TenantID, projection string, from, to eventstore.Period) ([]release.Release, error) {
 	m, err := modelNamed(projection)
 	if err != nil {
 		return nil, err
@@ -232,6 +232,10 @@ func (p *Projections) Released(ctx context.Context, id eventstore.TenantID, proj
 	if err != nil {
 		return nil, err
 	}
+	return p.released(t, m, from, to)
+}
+
+func (p *Projections) released(t *tenant, m *readmodel.Model, from, to eventstore.Period) (out []release.Release, err error) {
 	it, err := p.db.NewIter(&pebble.IterOptions{
 		LowerBound: t.releaseKey(released{m.ID, from}), UpperBound: successor(t.releaseKey(released{m.ID, to})),
 	})

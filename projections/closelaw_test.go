@@ -33,7 +33,7 @@ func TestLawWithCloses(t *testing.T) {
 		r := newRunner(t, p)
 		var published [][]byte
 		for range rapid.IntRange(1, 50).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 11).Draw(rt, "do") {
+			switch rapid.IntRange(0, 13).Draw(rt, "do") {
 			case 0, 1:
 				h.commit()
 				if err := r.round(); err != nil && !errors.Is(err, eventstore.ErrFenced) && !errors.Is(err, eventstore.ErrUnavailable) {
@@ -58,6 +58,8 @@ func TestLawWithCloses(t *testing.T) {
 				closing(t, p)
 				p = h.open(t, fs)
 				r = newRunner(t, p)
+			case 8, 9:
+				r.rebuild(t, rapid.IntRange(1, 30).Draw(rt, "some"))
 			case 7:
 				if rapid.IntRange(0, 3).Draw(rt, "rezone") == 0 {
 					zone, err := time.LoadLocation(rapid.SampledFrom([]string{"Etc/GMT-9", "Etc/GMT+9"}).Draw(rt, "zone"))

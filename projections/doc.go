@@ -46,7 +46,7 @@
 //
 // # Rows
 //
-// Every key but the first begins with the tenant's name and a zero byte.
+// Every key T begins with the tenant's name and the byte of a slot, 0 or 1.
 //
 //	0x00 format                                             version of this layout
 //	T 'H'                                                   header: vault, time zone, models (JSON)

@@ -2,8 +2,10 @@ package projections
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,11 +35,66 @@ type figures struct {
 type dated struct {
 	period eventstore.Period
 	release.Figures
+	// released says that the period is closed and these figures are final; else they are provisional.
+	released bool
 }
 
-// figures are the provisional figures of the periods of a kind between two, inclusive, that have cells, in order. They are made under the tenant's
+// figures are what is published of the periods of a kind between two, inclusive, in order: releases, and provisional figures of what is open.
+func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model, from, to eventstore.Period, k int) ([]dated, error) {
+	s, err := p.settings(t.id)
+	if err != nil {
+		return nil, err
+	}
+	var out []dated
+	if s.Epsilon == 0 { // with noise, what is shown without it would tell what the noise hides
+		if out, err = p.provisional(ctx, t, m, from, to, k); err != nil {
+			return nil, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	final, err := p.released(t, m, from, to)
+	if err != nil {
+		return nil, err
+	}
+	// A period that was closed in between is not told twice.
+	out = slices.DeleteFunc(out, func(d dated) bool {
+		return slices.ContainsFunc(final, func(r release.Release) bool { return r.Period == d.period })
+	})
+	for _, r := range final {
+		if f, ok := asNow(m, r); ok {
+			out = append(out, dated{r.Period, f, true})
+		}
+	}
+	slices.SortFunc(out, func(a, b dated) int { return cmp.Compare(a.period.First, b.period.First) })
+	return out, nil
+}
+
+// asNow are the figures of a release in the columns that its projection has now; false if its dimensions were others. A measure that it did not have reads 0.
+func asNow(m *readmodel.Model, r release.Release) (release.Figures, bool) {
+	if !slices.EqualFunc(m.Dimensions, r.Dimensions, func(d readmodel.Dimension, name string) bool { return d.Name == name }) {
+		return release.Figures{}, false
+	}
+	counters := m.Counters()
+	if r.Period.Kind != eventstore.Day || slices.EqualFunc(counters, r.Measures, func(c readmodel.Counter, name string) bool { return c.Name == name }) {
+		return r.Figures, true
+	}
+	out := r.Figures
+	out.Rows = slices.Clone(r.Rows)
+	for i, row := range out.Rows {
+		out.Rows[i].Sums = make([]uint64, len(counters))
+		for j, c := range counters {
+			if at := slices.Index(r.Measures, c.Name); at >= 0 {
+				out.Rows[i].Sums[j] = row.Sums[at]
+			}
+		}
+	}
+	return out, true
+}
+
+// provisional are the provisional figures of the periods of a kind between two, inclusive, that have cells, in order. They are made under the tenant's
 // lock, so that they are made once.
-func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model, from, to eventstore.Period, k int) (out []dated, err error) {
+func (p *Projections) provisional(ctx context.Context, t *tenant, m *readmodel.Model, from, to eventstore.Period, k int) (out []dated, err error) {
 	if m.Worded() {
 		return nil, nil
 	}
@@ -59,6 +116,10 @@ func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model
 		if err != nil {
 			return nil, err
 		}
+		if _, done := t.closed.at[released{m.ID, period}]; done {
+			ok = cells.it.SeekGE(successor(t.key(tableCell, []byte{m.ID}, periodBytes(period))))
+			continue
+		}
 		key := figuresKey{model: m.ID, period: period, k: k}
 		f, made := t.made[key]
 		if age := now.Sub(f.made); made && age < renewal && age >= 0 {
@@ -71,7 +132,7 @@ func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model
 			f = figures{Figures: release.Provisional(release.Fold(counted, k), k), made: now}
 			t.made[key] = f
 		}
-		out = append(out, dated{period, f.Figures})
+		out = append(out, dated{period: period, Figures: f.Figures})
 	}
 	return out, dbError(cells.it.Error())
 }

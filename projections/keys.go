@@ -48,8 +48,11 @@ type cellKey struct {
 	id     cellID
 }
 
-// prefix is what every key of a tenant begins with.
-func prefix(tenant eventstore.TenantID) []byte { return append([]byte(tenant), 0) }
+// prefix is what every key of a tenant begins with, in one of its two slots: one is in use, in the other its rows are made anew.
+func prefix(tenant eventstore.TenantID, slot byte) []byte { return append([]byte(tenant), slot) }
+
+// slotKey names the row that says which slot is in use; without it, it is 0.
+func slotKey(tenant eventstore.TenantID) []byte { return append([]byte("\x00slot\x00"), tenant...) }
 
 // key builds a key of a table.
 func (t *tenant) key(table byte, parts ...[]byte) []byte {

@@ -227,7 +227,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("dropped while running: %v", err)
 	}
 	s, err := p.Status(ctx, acme)
-	if err != nil || s.Position != 9 || s.Lag != 0 || !s.Running || s.Cells != 3*11 || s.Suppressed != 18.0/33 {
+	if err != nil || s.Position != 9 || s.Lag != 0 || !s.Running || s.Cells != 3*11 || s.Suppressed != 0.5 || s.OpenDays != 1 || s.OpenMonths != 1 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -36,11 +37,16 @@ func (p *Projections) Run(ctx context.Context, id eventstore.TenantID) error {
 	if !t.running.CompareAndSwap(false, true) {
 		return eventstore.Refuse(eventstore.KindConflict, "tenant", "the tenant's projections are running already")
 	}
-	defer t.failAsks()
-	defer t.running.Store(false)
+	defer func() { t.running.Store(false); t.failAsks() }()
 	cache := newCache()
+	if err := p.findShadow(ctx, t); err != nil {
+		return ended(ctx, err)
+	}
 	for {
 		err := p.turn(ctx, t, cache)
+		if err == nil {
+			t, cache, err = p.rebuildOn(ctx, t, cache)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx, err)
@@ -48,7 +54,7 @@ func (p *Projections) Run(ctx context.Context, id eventstore.TenantID) error {
 			err = sleep(ctx, waitFenced)
 		case errors.Is(err, eventstore.ErrUnavailable):
 			err = sleep(ctx, waitUnavailable)
-		case err == nil:
+		case err == nil && t.shadow == nil:
 			err = p.await(ctx, t)
 		}
 		if err != nil {
@@ -61,6 +67,11 @@ func (p *Projections) Run(ctx context.Context, id eventstore.TenantID) error {
 func (p *Projections) turn(ctx context.Context, t *tenant, cache *cache) error {
 	asks := t.takeAsks()
 	err := p.round(ctx, t, cache)
+	for _, a := range asks {
+		if a.rebuild && err == nil {
+			err = p.beginShadow(ctx, t)
+		}
+	}
 	if err == nil {
 		err = p.closeDue(ctx, t, cache, asks.wantIn(t.zone))
 	}
@@ -115,6 +126,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 // round counts everything that is committed now. When it returns nil, the position is at least the sequence that was committed when it began: messages
 // that were removed leave holes, also at the end, and are never yielded.
 func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error {
+	return p.countUpTo(ctx, t, cache, math.MaxInt)
+}
+
+// countUpTo is round, but ends behind that many messages.
+func (p *Projections) countUpTo(ctx context.Context, t *tenant, cache *cache, most int) error {
 	if err := p.settle(ctx, t, cache); err != nil {
 		return err
 	}
@@ -146,6 +162,9 @@ func (p *Projections) round(ctx context.Context, t *tenant, cache *cache) error 
 				return err
 			}
 		}
+		if most--; most <= 0 {
+			return f.commit()
+		}
 	}
 	f.position = max(f.position, committed)
 	return f.commit()
@@ -164,12 +183,12 @@ func (p *Projections) settle(ctx context.Context, t *tenant, cache *cache) error
 	if err := p.renew(t, cache); err != nil {
 		return err
 	}
-	if !t.known {
+	if !t.known && !t.aside {
 		if err := p.finishCloses(ctx, t, cache); err != nil {
 			return err
 		}
-		t.known = true
 	}
+	t.known = true
 	return nil
 }
 

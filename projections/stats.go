@@ -22,6 +22,7 @@ const (
 	typeInteger = "integer"
 
 	statusProvisional = "provisional"
+	statusReleased    = "released"
 )
 
 // Refusals of a query.
@@ -88,7 +89,7 @@ func (p *Projections) Stats(ctx context.Context, id eventstore.TenantID, q Query
 		}
 	}
 	a := Answer{
-		Projection: m.Name, Columns: columns(m), Rows: [][]any{}, Provisional: true, K: s.K, Timezone: t.zoneName(),
+		Projection: m.Name, Columns: columns(m), Rows: [][]any{}, Provisional: slices.ContainsFunc(periods, func(d dated) bool { return !d.released }), K: s.K, Timezone: t.zoneName(),
 		Notes: notes(q, r, periods, days, s.K),
 	}
 	if m.Worded() {
@@ -98,7 +99,7 @@ func (p *Projections) Stats(ctx context.Context, id eventstore.TenantID, q Query
 	for _, f := range periods {
 		for _, row := range join(q.By, f.Rows, rolled[f.period]) {
 			if keep(m, q.Where, row.values) {
-				a.Rows = append(a.Rows, row.columns(f.period))
+				a.Rows = append(a.Rows, row.columns(f))
 			}
 		}
 	}
@@ -204,9 +205,9 @@ func join(by eventstore.PeriodKind, own, rolled []release.Figure) (out []answerR
 	return out
 }
 
-func (r answerRow) columns(period eventstore.Period) []any {
+func (r answerRow) columns(of dated) []any {
 	out := make([]any, 0, len(r.values)+r.width+3)
-	out = append(out, period.String())
+	out = append(out, of.period.String())
 	for _, v := range r.values {
 		out = append(out, v)
 	}
@@ -221,6 +222,9 @@ func (r answerRow) columns(period eventstore.Period) []any {
 		} else {
 			out = append(out, r.sums[i])
 		}
+	}
+	if of.released {
+		return append(out, statusReleased)
 	}
 	return append(out, statusProvisional)
 }
@@ -237,7 +241,10 @@ func keep(m *readmodel.Model, where map[string]string, values []string) bool {
 // notes say what an answer does not show and why. They do not depend on what it was filtered by: whether a value exists at all is told only of values
 // that are published.
 func notes(q Query, r span, periods, days []dated, k int) []string {
-	out := []string{fmt.Sprintf("provisional: no period is closed yet; every count is rounded down to a multiple of %d and renewed once a minute", k)}
+	var out []string
+	if len(periods) == 0 || slices.ContainsFunc(periods, func(d dated) bool { return !d.released }) {
+		out = append(out, fmt.Sprintf("provisional: counts of periods that are not closed yet are rounded down to a multiple of %d and renewed once a minute", k))
+	}
 	hidden, folded := false, false
 	var first *eventstore.Period
 	for _, f := range slices.Concat(periods, days) {

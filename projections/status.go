@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -14,14 +15,27 @@ type Status struct {
 	Position  uint64 `json:"position"`
 	Committed uint64 `json:"committed"`
 	Lag       uint64 `json:"lag"`
-	// Cells is the number of cells of all projections and periods; Suppressed the share of them, from 0 to 1, with fewer than K persons.
+	// OpenDays, OpenWeeks and OpenMonths are the periods in which somebody stands, ClosedDays and so on those of which there is a release of every projection.
+	OpenDays     int `json:"open_days"`
+	OpenWeeks    int `json:"open_weeks"`
+	OpenMonths   int `json:"open_months"`
+	ClosedDays   int `json:"closed_days"`
+	ClosedWeeks  int `json:"closed_weeks"`
+	ClosedMonths int `json:"closed_months"`
+	// Late is how many events came too late for a release, since the rows were made.
+	Late uint64 `json:"late_events"`
+	// Cells is the number of cells of all projections in open periods, rounded down to a multiple of K; Suppressed is the share of them with fewer than K persons, rounded to a
+	// tenth: so neither says whether any one cell is there.
 	Cells      uint64  `json:"cells"`
 	Suppressed float64 `json:"suppressed"`
 	// Running says that Run is at work.
 	Running bool `json:"running"`
+	// Rebuilding is the sequence to which rows that are made anew have come; 0: none are.
+	Rebuilding uint64 `json:"rebuilding,omitempty"`
+	Rebuild    bool   `json:"rebuild"`
 }
 
-// Status reads every cell of the tenant. It is for administrators: the share of suppressed cells is not anonymous in a small tenant.
+// Status reads every cell of the tenant's open periods.
 func (p *Projections) Status(ctx context.Context, id eventstore.TenantID) (Status, error) {
 	t, err := p.tenant(ctx, id)
 	if err != nil {
@@ -37,9 +51,15 @@ func (p *Projections) Status(ctx context.Context, id eventstore.TenantID) (Statu
 	}
 	s.Committed = max(s.Committed, s.Position)
 	s.Lag = s.Committed - s.Position
+	if err := p.statusOfPeriods(t, &s); err != nil {
+		return Status{}, err
+	}
 	small := uint64(0)
 	for _, m := range p.models {
 		err := t.eachCell(p.db, m, func(c storedCell) error {
+			if t.isClosed(m, c.key.period) {
+				return ctx.Err()
+			}
 			s.Cells++
 			if c.persons < uint64(settings.K) {
 				small++
@@ -51,9 +71,46 @@ func (p *Projections) Status(ctx context.Context, id eventstore.TenantID) (Statu
 		}
 	}
 	if s.Cells > 0 {
-		s.Suppressed = float64(small) / float64(s.Cells)
+		s.Suppressed = math.Round(10*float64(small)/float64(s.Cells)) / 10
 	}
+	s.Cells -= s.Cells % uint64(settings.K)
 	return s, nil
+}
+
+// statusOfPeriods fills in which periods are open and closed, and how far a rebuild is.
+func (p *Projections) statusOfPeriods(t *tenant, s *Status) error {
+	open, err := p.openPeriods(t)
+	if err != nil {
+		return err
+	}
+	for _, o := range open {
+		s.count(o.Kind, &s.OpenDays, &s.OpenWeeks, &s.OpenMonths)
+	}
+	if s.Late, err = t.late(p.db); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range t.closed.at {
+		if key.model == p.models[0].ID && t.closed.everything(p.models, key.period) {
+			s.count(key.period.Kind, &s.ClosedDays, &s.ClosedWeeks, &s.ClosedMonths)
+		}
+	}
+	if t.shadow != nil {
+		s.Rebuild, s.Rebuilding = true, t.shadow.position.Load()
+	}
+	return nil
+}
+
+func (s *Status) count(kind eventstore.PeriodKind, days, weeks, months *int) {
+	switch kind {
+	case eventstore.Day:
+		*days++
+	case eventstore.Week:
+		*weeks++
+	default:
+		*months++
+	}
 }
 
 // ExactCell is one cell as it was counted.

@@ -25,6 +25,7 @@ import (
 // tenant is what is known of one tenant's part of the database.
 type tenant struct {
 	id     eventstore.TenantID
+	slot   byte
 	prefix []byte
 	keys   keyring
 
@@ -36,6 +37,10 @@ type tenant struct {
 	// known says that what was published is taken in, and budget what the ledger says was charged (nil: not read yet); both belong to the runner.
 	known  bool
 	budget *budget
+	// aside says that this is the shadow of another: it closes nothing.
+	aside bool
+	// shadow is the tenant as it is made anew beside this one, with the cache of its counting; nil while it is not. Only the runner changes it, under mu.
+	shadow *shadow
 
 	mu     sync.Mutex
 	header header
@@ -45,6 +50,8 @@ type tenant struct {
 	// asked are the closes that somebody waits for; interrupt ends the runner's wait.
 	asked     asks
 	interrupt func()
+	// moved is what took the place of this one.
+	moved *tenant
 	// made are the provisional figures as last made.
 	made map[figuresKey]figures
 }
@@ -117,6 +124,22 @@ func (k keyring) openValues(c cellKey, sealed []byte, dimensions int) ([]string,
 	return values, nil
 }
 
+func newTenant(id eventstore.TenantID, slot byte) *tenant {
+	return &tenant{id: id, slot: slot, prefix: prefix(id, slot), made: map[figuresKey]figures{}, closed: newClosed()}
+}
+
+// slot is the slot in use.
+func (p *Projections) slot(id eventstore.TenantID) (byte, error) {
+	raw, found, err := get(p.db, slotKey(id))
+	if err != nil || !found {
+		return 0, err
+	}
+	if len(raw) != 1 || raw[0] > 1 {
+		return 0, damaged("which rows of a tenant are in use cannot be read")
+	}
+	return raw[0], nil
+}
+
 // tenant finds or makes a tenant's part of the database.
 func (p *Projections) tenant(ctx context.Context, id eventstore.TenantID) (*tenant, error) {
 	p.mu.Lock()
@@ -124,7 +147,11 @@ func (p *Projections) tenant(ctx context.Context, id eventstore.TenantID) (*tena
 	if t := p.tenants[id]; t != nil {
 		return t, nil
 	}
-	t := &tenant{id: id, prefix: prefix(id), made: map[figuresKey]figures{}, closed: newClosed()}
+	slot, err := p.slot(id)
+	if err != nil {
+		return nil, err
+	}
+	t := newTenant(id, slot)
 	raw, ok, err := get(p.db, t.key(tableHeader))
 	if err != nil {
 		return nil, err
@@ -252,7 +279,11 @@ func (p *Projections) Passed(tenant eventstore.TenantID) uint64 {
 	if t != nil {
 		return t.position.Load()
 	}
-	at := append(prefix(tenant), tablePosition)
+	slot, err := p.slot(tenant)
+	if err != nil {
+		return 0
+	}
+	at := append(prefix(tenant, slot), tablePosition)
 	if raw, ok, err := get(p.db, at); err == nil && ok && len(raw) == 8 {
 		return binary.BigEndian.Uint64(raw)
 	}
@@ -270,13 +301,14 @@ func (p *Projections) Drop(tenant eventstore.TenantID) error {
 		t.keys.hash.Wipe()
 		delete(p.tenants, tenant)
 	}
-	from := prefix(tenant)
-	if err := p.db.DeleteRange(from, successor(from), pebble.Sync); err != nil {
+	from, end := prefix(tenant, 0), successor(prefix(tenant, 1))
+	b := p.db.NewBatch()
+	if err := errors.Join(b.DeleteRange(from, end, nil), b.Delete(slotKey(tenant), nil), b.Commit(pebble.Sync), b.Close()); err != nil {
 		return dbError(err)
 	}
 	// What stays on disk until it is compacted is untestable; this is for space.
 	if err := p.db.Flush(); err != nil {
 		return dbError(err)
 	}
-	return dbError(p.db.Compact(context.Background(), from, successor(from), false))
+	return dbError(p.db.Compact(context.Background(), from, end, false))
 }

@@ -111,7 +111,7 @@ func (s *Service) ResumeExpiry(ctx context.Context, tenant eventstore.TenantID) 
 		{Requested, func(ctx context.Context, tenant eventstore.TenantID, a *agingTenant) error {
 			return s.recordExpiry(ctx, tenant, a.underWay())
 		}},
-		// Once periods are closed: those that begin before the month are closed here, before anything of them goes.
+		{Closed, s.closePeriods},
 		{Announced, s.announceExpiry},
 		{Expired, s.destroyKeys},
 		{Removed, s.removeExpired},
@@ -128,6 +128,14 @@ func (s *Service) ResumeExpiry(ctx context.Context, tenant eventstore.TenantID) 
 		}
 	}
 	return s.completeExpiry(ctx, tenant, a)
+}
+
+// closePeriods has the periods that begin before the month published, before anything of them goes.
+func (s *Service) closePeriods(ctx context.Context, tenant eventstore.TenantID, a *agingTenant) error {
+	if s.c.ClosePeriods == nil {
+		return nil
+	}
+	return s.c.ClosePeriods(ctx, tenant, a.underWay().Month)
 }
 
 // announceExpiry tells the readers of the stream. To be told twice is to be told once.

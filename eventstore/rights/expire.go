@@ -18,6 +18,8 @@ const LeastRetention = 92 * 24 * time.Hour
 
 // The stages of a run of retention beside [Requested], [Removed] and [Completed].
 const (
+	// Closed: the statistics of the periods concerned are published.
+	Closed Stage = "closed"
 	// Announced: the stream says which periods count no more.
 	Announced Stage = "announced"
 	// Expired: the data keys are destroyed. This is the acknowledgement.

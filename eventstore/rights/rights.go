@@ -31,6 +31,8 @@ type Config struct {
 	Poll time.Duration
 	// Retention says how long a tenant keeps events (nil: nothing expires by itself).
 	Retention func(eventstore.TenantID) (time.Duration, error)
+	// ClosePeriods publishes the statistics of every period that begins before a month, with all that is committed, before retention takes the month (nil: there are none).
+	ClosePeriods func(context.Context, eventstore.TenantID, eventstore.KeyMonth) error
 	// NoteLife is how long notes and tickets are kept (0: 365 days).
 	NoteLife time.Duration
 	// Certifier signs what is certain about erasures (nil: there are no certificates, and completed follows removed at once).

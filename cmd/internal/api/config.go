@@ -130,6 +130,8 @@ type Stats interface {
 	Dictionary() []projections.Table
 	Stats(ctx context.Context, tenant eventstore.TenantID, q projections.Query) (projections.Answer, error)
 	Status(ctx context.Context, tenant eventstore.TenantID) (projections.Status, error)
+	CloseBefore(ctx context.Context, tenant eventstore.TenantID, day time.Time) error
+	Rebuild(ctx context.Context, tenant eventstore.TenantID) error
 }
 
 // Ledger is the part of [ledger.Ledger] that the API uses.

@@ -303,6 +303,13 @@ func (*fakeStats) Status(context.Context, eventstore.TenantID) (projections.Stat
 	return projections.Status{Running: true}, nil
 }
 
+func (f *fakeStats) CloseBefore(_ context.Context, _ eventstore.TenantID, day time.Time) error {
+	f.query.To = day
+	return nil
+}
+
+func (*fakeStats) Rebuild(context.Context, eventstore.TenantID) error { return nil }
+
 type fakeTenants struct{ vault *keystest.Fake }
 
 func (f fakeTenants) List(ctx context.Context) ([]eventstore.TenantID, error) {

@@ -8,7 +8,6 @@ import (
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/keyvault"
 	"github.com/oubli-store/oubli/keyvault/secret"
-	"github.com/oubli-store/oubli/projections"
 )
 
 type tokensOutput struct {
@@ -71,11 +70,6 @@ type vaultOutput struct {
 	BackupFailure string    `json:"backup_failure,omitempty" required:"false" doc:"What went wrong since"`
 }
 
-type projectionsOutput struct {
-	Tenant eventstore.TenantID `json:"tenant"`
-	projections.Status
-}
-
 func (a *API) registerManagement() {
 	a.registerSettings()
 	handle(a, operation("tokens", "GET", "/v1/tokens", "All access tokens, without their texts"), a.listTokens)
@@ -91,7 +85,7 @@ func (a *API) registerManagement() {
 	handle(a, operation("erase-tenant", "POST", "/v1/tenants/{id}/erase", "Erase a tenant with everything in it, at once and for good"), a.eraseTenant)
 	handle(a, operation("vault-status", "GET", "/v1/vault/status", "The vault"), a.vaultStatus)
 	a.registerExpiry()
-	handle(a, operation("projections-status", "GET", "/v1/projections/status", "How far the projections have come"), a.projectionsStatus)
+	a.registerProjections()
 }
 
 func (a *API) listTokens(ctx context.Context, c *call, _ *struct{}) (*reply[tokensOutput], error) {
@@ -231,12 +225,4 @@ func (a *API) vaultStatus(ctx context.Context, c *call, _ *struct{}) (*reply[vau
 		out.BackupLast, out.BackupNext, out.BackupFiles, out.BackupFailure = s.Last, s.Next, s.Files, s.Failure
 	}
 	return ok(out), nil
-}
-
-func (a *API) projectionsStatus(ctx context.Context, c *call, _ *struct{}) (*reply[projectionsOutput], error) {
-	status, err := a.Stats.Status(ctx, c.tenant)
-	if err != nil {
-		return nil, err
-	}
-	return ok(projectionsOutput{c.tenant, status}), nil
 }

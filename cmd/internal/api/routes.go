@@ -102,6 +102,8 @@ var Routes = []Route{
 	{Method: "GET", Path: "/v1/vault/expire", Roles: roles(admin)},
 	{Method: "POST", Path: "/v1/vault/expire", Roles: roles(admin), Body: SmallJSON},
 	{Method: "GET", Path: "/v1/projections/status", Roles: roles(admin)},
+	{Method: "POST", Path: "/v1/projections/close", Roles: roles(admin), Body: SmallJSON},
+	{Method: "POST", Path: "/v1/projections/rebuild", Roles: roles(admin)},
 	{Method: "POST", Path: "/v1/backup", Roles: roles(admin), Instance: true, Body: SmallJSON},
 
 	{Method: "GET", Path: "/healthz", Roles: roles(admin), Open: OnLoopback},

@@ -73,7 +73,9 @@ type commands struct {
 		Rebuild logRebuildCmd `cmd:"" help:"${cmd_log_rebuild}"`
 	} `cmd:"" help:"${cmd_log}"`
 	Projections struct {
-		Status projectionsStatusCmd `cmd:"" help:"${cmd_projections_status}"`
+		Status  projectionsStatusCmd  `cmd:"" help:"${cmd_projections_status}"`
+		Close   projectionsCloseCmd   `cmd:"" help:"${cmd_projections_close}"`
+		Rebuild projectionsRebuildCmd `cmd:"" help:"${cmd_projections_rebuild}"`
 	} `cmd:"" help:"${cmd_projections}"`
 
 	Backup  backupCmd  `cmd:"" help:"${cmd_backup}"`

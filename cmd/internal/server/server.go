@@ -172,14 +172,15 @@ func (s *Server) openRooms(context.Context) error {
 	s.registry = prometheus.NewRegistry()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
-	s.figures, err = projections.Open(projections.Config{Dir: s.data.in("projections"), Store: s.store, Keys: s.vault, Settings: s.settings.analytics, Now: s.c.Now})
+	s.figures, err = projections.Open(projections.Config{Dir: s.data.in("projections"), Store: s.store, Keys: s.vault, Settings: s.settings.analytics, Now: s.c.Now,
+		Records: s.streams, Ledger: book{s.ledger}})
 	if err != nil {
 		return rebuildable(s.data.in("projections"), fmt.Errorf("opening the projections: %w", err))
 	}
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Chunks: s.streams.Chunks(), Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
 		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Retention: s.settings.retention, Now: s.c.Now, Logger: s.c.Log,
-		Certifier: ledger.NewCertifier(s.ledger, s.signer), BackupsUntil: s.backupsUntil})
+		Certifier: ledger.NewCertifier(s.ledger, s.signer), BackupsUntil: s.backupsUntil, ClosePeriods: s.closePeriods})
 	return nil
 }
 

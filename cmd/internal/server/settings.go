@@ -27,7 +27,7 @@ func (t *tenantSettings) load(ctx context.Context, id eventstore.TenantID) error
 	if err != nil {
 		return err
 	}
-	t.known.Store(id, projections.Settings{K: s.K, Zone: s.Zone()})
+	t.known.Store(id, s.Analytics())
 	t.kept.Store(id, s.Keep(t.keep))
 	t.files.Store(id, s.Attachments())
 	return nil
@@ -79,6 +79,5 @@ func (t *tenantSettings) analytics(id eventstore.TenantID) projections.Settings 
 	if s, ok := t.known.Load(id); ok {
 		return s.(projections.Settings)
 	}
-	d := settings.Defaults()
-	return projections.Settings{K: d.K, Zone: d.Zone()}
+	return settings.Defaults().Analytics()
 }

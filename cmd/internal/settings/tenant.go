@@ -14,6 +14,7 @@ import (
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/rights"
+	"github.com/oubli-store/oubli/projections/release"
 )
 
 // Tenant is what can be set for one tenant.
@@ -32,6 +33,15 @@ type Tenant struct {
 	// AttachmentMax is the largest file, AttachmentsTotal how much all files may take, such as 100MiB.
 	AttachmentMax    string `json:"attachment_max"`
 	AttachmentsTotal string `json:"attachments_total"`
+	// Epsilon is the privacy loss of one release, a decimal number; empty: no noise. EpsilonBudget is what those of one year may lose together.
+	Epsilon       string `json:"epsilon"`
+	EpsilonBudget string `json:"epsilon_budget"`
+	// Grace is for how many hours a period stays open after it ended.
+	Grace string `json:"grace"`
+	// Bound is the most that one person adds to a figure of a release.
+	Bound int `json:"bound"`
+	// StatsRetention is for how many days releases are kept.
+	StatsRetention string `json:"stats_retention"`
 }
 
 // Attachments are the limits of files.
@@ -103,21 +113,22 @@ type tenantSetting struct {
 }
 
 const (
-	minK, maxK = 2, 10_000
+	minK, maxK = 5, 10_000
+	maxBound   = 1000
 	maxText    = 500
 )
 
 var tenantSettings = []tenantSetting{
-	{Description{"timezone", "Europe/Paris", "a name of the IANA time zone database", "the time zone in which days, weeks and months are counted; changing it moves where later periods begin"},
+	{Description{"timezone", "Europe/Paris", "a name of the IANA time zone database", "the time zone in which days, weeks and months are counted; when it changes open periods are counted anew in it, releases stay, and nothing counts twice"},
 		func(t *Tenant, v string) bool { t.Timezone = v; return isZone(v) },
 		eventstore.Refuse(eventstore.KindInvalid, "timezone", "a time zone is a name of the IANA database, such as Europe/Paris or UTC")},
-	{Description{"k", "10", "a whole number from 2 to 10000", "the fewest distinct persons that a published figure may stand for; smaller groups are folded together or hidden"},
+	{Description{"k", "10", "a whole number from 5 to 10000", "the fewest distinct persons that a published figure may stand for; smaller groups are folded together or hidden"},
 		func(t *Tenant, v string) bool {
 			n, err := strconv.Atoi(v)
 			t.K = n
 			return err == nil && n >= minK && n <= maxK && strconv.Itoa(n) == v
 		},
-		eventstore.Refuse(eventstore.KindInvalid, "k", "k is a whole number from 2 to 10000")},
+		eventstore.Refuse(eventstore.KindInvalid, "k", "k is a whole number from 5 to 10000: a figure about fewer than 5 persons soon tells of one")},
 	{Description{"controller", "", "one line of at most 500 bytes", "who is responsible for the data (the controller), as people are told"},
 		func(t *Tenant, v string) bool { t.Controller = v; return isLine(v) },
 		eventstore.Refuse(eventstore.KindInvalid, "controller", "the controller is one line of at most 500 bytes")},
@@ -140,6 +151,25 @@ var tenantSettings = []tenantSetting{
 	{Description{"attachments_total", "100GiB", "a whole number of KiB, MiB, GiB or TiB, or 0", "how much all files of the tenant may take together"},
 		func(t *Tenant, v string) bool { _, ok := size(v); t.AttachmentsTotal = v; return ok },
 		eventstore.Refuse(eventstore.KindInvalid, "attachments_total", "attachments_total is a whole number of KiB, MiB, GiB or TiB, or 0")},
+	{Description{"epsilon", "", "a number from 0.01 to 10 with at most three decimals, or nothing", "the privacy loss of one release: discrete Laplace noise is added to its figures, and nothing is shown before (empty: no noise)"},
+		func(t *Tenant, v string) bool { t.Epsilon = v; return v == "" || isEpsilon(v, release.MaxEpsilon) },
+		eventstore.Refuse(eventstore.KindInvalid, "epsilon", "epsilon is a number from 0.01 to 10 with at most three decimals: below nothing but noise is left, above it hides nobody")},
+	{Description{"epsilon_budget", "1000", "a number from 0.01 to 100000 with at most three decimals", "what the releases of one year may lose together; each projection has one for each day, week and month; when it is spent they are published empty"},
+		func(t *Tenant, v string) bool { t.EpsilonBudget = v; return isEpsilon(v, maxBudget) },
+		eventstore.Refuse(eventstore.KindInvalid, "epsilon_budget", "the budget is a number from 0.01 to 100000 with at most three decimals")},
+	{Description{"grace", "48h", "a whole number of hours from 1h to 312h", "how long a period stays open after it ended and after its last event came in; it is closed at the latest 14 days after it ended or began to come in"},
+		func(t *Tenant, v string) bool { t.Grace = v; _, ok := hours(v); return ok },
+		eventstore.Refuse(eventstore.KindInvalid, "grace", "the grace time is a whole number of hours from 1h to 312h, such as 48h")},
+	{Description{"bound", "50", "a whole number from 1 to 1000", "the most that one person adds to one figure of a release; with noise, less of it needs less noise"},
+		func(t *Tenant, v string) bool {
+			n, err := strconv.Atoi(v)
+			t.Bound = n
+			return err == nil && n >= 1 && n <= maxBound && strconv.Itoa(n) == v
+		},
+		eventstore.Refuse(eventstore.KindInvalid, "bound", "the bound is a whole number from 1 to 1000: without one a single busy person would show")},
+	{Description{"stats_retention", "730d", "a whole number of days from 92d to 36500d", "how long releases are kept after their period ended; then they are deleted whole and their hash stays in the ledger"},
+		func(t *Tenant, v string) bool { t.StatsRetention = v; return IsRetention(v) },
+		eventstore.Refuse(eventstore.KindInvalid, "stats_retention", "stats_retention is a whole number of days from 92d to 36500d, such as 730d")},
 }
 
 // Describe lists every setting of a tenant.
@@ -208,7 +238,7 @@ func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values ma
 func Validate(values map[string]string) error {
 	for name := range values {
 		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
-			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language, retention, attachment_max, attachments_total")
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention")
 		}
 	}
 	for _, d := range tenantSettings {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/keystest"
+	"github.com/oubli-store/oubli/projections"
 )
 
 const tenant = eventstore.DefaultTenant
@@ -30,7 +32,9 @@ func TestTenantSettings(t *testing.T) {
 	if err := a.Put(t.Context(), tenant, set); err != nil {
 		t.Fatal(err)
 	}
-	want := Tenant{"America/New_York", 25, "Société Exemple", "dpo@example.com", "fr", "400d", "25MiB", "2TiB"}
+	want := Defaults()
+	want.Timezone, want.K, want.Controller, want.DPOContact, want.Language, want.Retention = "America/New_York", 25, "Société Exemple", "dpo@example.com", "fr", "400d"
+	want.AttachmentMax, want.AttachmentsTotal = "25MiB", "2TiB"
 	if got, err := NewTenants(vault).Get(t.Context(), tenant); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -43,7 +47,7 @@ func TestTenantSettings(t *testing.T) {
 	if _, err := a.Get(t.Context(), "elsewhere"); !errors.Is(err, eventstore.ErrNotFound) {
 		t.Errorf("an unknown tenant: %v", err)
 	}
-	if len(Describe()) != 8 {
+	if len(Describe()) != 13 {
 		t.Errorf("%d descriptions", len(Describe()))
 	}
 	for _, d := range Describe() {
@@ -58,11 +62,17 @@ func TestTenantRefusals(t *testing.T) {
 	a, vault := start(t)
 	for name, values := range map[string][]string{
 		"timezone":    {"Local", "SECRET", "../../etc/passwd", "europe/SECRET", strings.Repeat("x", 65)},
-		"k":           {"1", "0", "-3", "10001", "SECRET", "1e3", " 10", "010", "99999999999999999999"},
+		"k":           {"1", "4", "0", "-3", "10001", "SECRET", "1e3", " 10", "010", "99999999999999999999"},
 		"controller":  {"SECRET\nline", "\xff", strings.Repeat("x", 501)},
 		"dpo_contact": {"SECRET", "http://SECRET", "Name <SECRET@example.com>", "javascript:SECRET", "https://"},
 		"language":    {"SECRET", "FR", "de"},
-		"SECRET":      {"1"},
+
+		"epsilon":         {"SECRET", "0", "0.009", "10.001", "11", "-1", "1e3", ".5", "1.", "0.1234", "+1", "1,5"},
+		"epsilon_budget":  {"SECRET", "0", "100000.001", "1000000"},
+		"grace":           {"SECRET", "0h", "313h", "48", "2d", "-48h", "048h", "1.5h"},
+		"bound":           {"SECRET", "0", "1001", "-5", "1e2"},
+		"stats_retention": {"SECRET", "91d", "730", "36501d"},
+		"SECRET":          {"1"},
 	} {
 		for _, value := range values {
 			err := a.Put(t.Context(), tenant, map[string]string{"language": "fr", name: value})
@@ -79,5 +89,25 @@ func TestTenantRefusals(t *testing.T) {
 	}
 	if _, err := a.Get(t.Context(), tenant); !errors.Is(err, eventstore.ErrDamaged) || strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("a stored value that is not allowed: %v", err)
+	}
+}
+
+// TestAnalytics: what is set is what projections are told, and the defaults are theirs.
+func TestAnalytics(t *testing.T) {
+	d := Defaults().Analytics()
+	if d.K != projections.DefaultK || d.Bound != projections.DefaultBound || d.Grace != projections.DefaultGrace || d.Keep != projections.DefaultKeep || d.Epsilon != 0 {
+		t.Errorf("%+v", d)
+	}
+	a, _ := start(t)
+	if err := a.Put(t.Context(), tenant, map[string]string{"epsilon": "0.25", "epsilon_budget": "12.5", "grace": "24h", "bound": "7", "stats_retention": "100d"}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := a.Get(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.Analytics()
+	if got.Epsilon != 250 || got.Budget != 12_500 || got.Grace != 24*time.Hour || got.Bound != 7 || got.Keep != 100*24*time.Hour {
+		t.Errorf("%+v", got)
 	}
 }
