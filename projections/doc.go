@@ -59,6 +59,12 @@
 //	T 'V' month tag bot                                     the history of the tag's conversations with a bot in the month, sealed under the person's secret
 //	T 'P' model period cell mark                            how many tags of the mark stand in the cell
 //	T 'X'                                                   the month before which no period counts
+//	T 'E' period                                            when the first and last event of an open period came in, by the hour, and the first sequence
+//	T 'Z' model period                                      the release: sequence, zone, record
+//	T 'N'                                                   the last record of STATS_<tenant> that is known, and the day before which releases are gone
+//	T 'D' model period                                      the record of a release that is being published
+//	T 'Y'                                                   how many events were late
+//	0x00 slot 0x00 tenant                                   the slot in use
 //	T 'C' model period cell                                 the cell: distinct persons, sums, and the values of its dimensions, sealed
 //
 // A cell's name is a keyed hash of its values. All of an event's effects, and the position, are one batch, synced: an event counts once, whatever
@@ -91,9 +97,21 @@
 // the event, adds nothing. So it does not matter which of their events a rebuild can still read. A week that begins before the month loses the days that lie in
 // it; the days themselves stay.
 //
-// # Not yet
+// # Closes
 //
-// Every period is open: nothing is closed, released for good or noised, and a changed time zone or read model makes the tenant's rows anew from
-// the stream. A closed period will delete its T, G, R, P and C rows; G and R say what one human added to a cell, which is what a
-// bounded contribution needs; V rows go with their month.
+// A period is closed when it and what came in for it are older than the grace time, at the latest 14 days after it ended or its first event came in, or when somebody asks. The
+// steps of a close, and what a crash between any two of them leaves, are described at closeDue. A month waits for its last week, whose facts of conversations rest on the month's rows.
+// The close names the last sequence that it counts, the tenant's position, and makes a [release.Release] for each model; then the period's T, G, R, V, P, C and E rows go. A later event
+// for it is late: counted as late, in no figure. Copies of a re-sealed person are neither counted nor late.
+//
+// A release closes the instants of its period in the time zone of its day. When the zone changes, open periods are counted anew, no instant counts twice, and what only the new zone
+// brings into a released name is late.
+//
+// The law then reads: what is open, and the releases, are what a fresh database over the same stream, vault and STATS_<tenant> arrives at. The number of late events is outside of it.
+//
+// Releases whose time is over are deleted here whole, and a record says so; their hash stays in the ledger. The records themselves stay in STATS_<tenant>.
+//
+// # Rebuilding
+//
+// [Projections.Rebuild] counts a tenant into its other slot, some thousand messages at a time between the turns of the live rows, and changes over in one write once it has come as far.
 package projections
