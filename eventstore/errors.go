@@ -75,9 +75,11 @@ type Problem struct {
 	field text
 	what  text
 	line  int
-	depth int
-	wait  time.Duration
-	cause error
+	// column is where in the line; only known of queries.
+	column int
+	depth  int
+	wait   time.Duration
+	cause  error
 	// origin is the problem that this one was derived from, which it still matches.
 	origin *Problem
 }
@@ -99,6 +101,13 @@ func (p *Problem) AtLine(line int) *Problem {
 func (p *Problem) AtDepth(depth int) *Problem {
 	q := p.derive()
 	q.depth = depth
+	return q
+}
+
+// AtColumn says at which character of its line (from 1) the problem stands.
+func (p *Problem) AtColumn(column int) *Problem {
+	q := p.derive()
+	q.column = column
 	return q
 }
 
@@ -137,6 +146,9 @@ func (p *Problem) What() string { return string(p.what) }
 // Line is the line of the input, from 1, or 0.
 func (p *Problem) Line() int { return p.line }
 
+// Column is the character in the line of the input, from 1, or 0.
+func (p *Problem) Column() int { return p.column }
+
 // Depth is the depth of nesting, from 1, or 0.
 func (p *Problem) Depth() int { return p.depth }
 
@@ -147,7 +159,11 @@ func (p *Problem) Wait() time.Duration { return p.wait }
 func (p *Problem) Error() string {
 	var b strings.Builder
 	if p.line > 0 {
-		b.WriteString("line " + strconv.Itoa(p.line) + ": ")
+		b.WriteString("line " + strconv.Itoa(p.line))
+		if p.column > 0 {
+			b.WriteString(", column " + strconv.Itoa(p.column))
+		}
+		b.WriteString(": ")
 	}
 	if p.field != "" {
 		b.WriteString(string(p.field) + ": ")

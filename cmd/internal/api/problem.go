@@ -22,6 +22,7 @@ type Problem struct {
 	Detail string `json:"detail" doc:"What happened and what to do"`
 	Field  string `json:"field,omitempty" doc:"The documented field at fault"`
 	Line   int    `json:"line,omitempty" doc:"Line of the input, from 1"`
+	Column int    `json:"column,omitempty" doc:"Character of that line, from 1"`
 	Depth  int    `json:"depth,omitempty" doc:"Depth of nesting, from 1"`
 	// RetryAfter is also the header Retry-After.
 	RetryAfter int `json:"retry_after,omitempty" doc:"Seconds after which to try again"`
@@ -98,7 +99,7 @@ func problemOf(err error) *Problem {
 	}
 	out := &Problem{
 		Type: "urn:oubli:" + string(p.Kind()), Title: titles[p.Kind()], Status: status, Detail: p.What(),
-		Field: p.Field(), Line: p.Line(), Depth: p.Depth(), RetryAfter: int(math.Ceil(p.Wait().Seconds())),
+		Field: p.Field(), Line: p.Line(), Column: p.Column(), Depth: p.Depth(), RetryAfter: int(math.Ceil(p.Wait().Seconds())),
 	}
 	retryable := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
 	if retryable && out.RetryAfter == 0 {
