@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/projections/sqltables"
 )
 
 // formatVersion is the version of the layout of rows.
@@ -77,7 +78,7 @@ func open(c Config, s stream, fs vfs.FS) (*Projections, error) {
 	if err != nil {
 		return nil, errors.Join(openError(err), lock.Close())
 	}
-	p := &Projections{c: c, stream: s, db: db, lock: lock, models: models, maxCells: MaxCells, tenants: map[eventstore.TenantID]*tenant{}}
+	p := &Projections{c: c, stream: s, db: db, lock: lock, models: models, maxCells: MaxCells, engine: sqltables.New(sqltables.Limits{}), tenants: map[eventstore.TenantID]*tenant{}}
 	if err := p.checkFormat(made); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -220,6 +221,7 @@ func dbError(err error) error {
 
 // Close closes the database; call it after Run has returned.
 func (p *Projections) Close() error {
+	p.images.close()
 	return errors.Join(p.db.Close(), p.lock.Close())
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/projections/readmodel"
 	"github.com/oubli-store/oubli/projections/release"
+	"github.com/oubli-store/oubli/projections/sqltables"
 )
 
 // Config wires the projections.
@@ -79,6 +80,8 @@ type Projections struct {
 	db     *pebble.DB
 	lock   *pebble.Lock
 	models []*readmodel.Model
+	engine *sqltables.Engine
+	images images
 	// maxCells is MaxCells but in tests.
 	maxCells int
 
@@ -89,42 +92,4 @@ type Projections struct {
 // settings are the tenant's, with defaults filled in.
 func (p *Projections) settings(tenant eventstore.TenantID) (Settings, error) {
 	return p.c.Settings(tenant).withDefaults()
-}
-
-// Query asks for the figures of one projection.
-type Query struct {
-	Projection string
-	// From and To are civil days in the tenant's zone, inclusive; zero: everything there is. Only their year, month and day count.
-	From, To time.Time
-	// By is the unit of the rows (zero: day). Weeks and months are answered whole.
-	By eventstore.PeriodKind
-	// Where keeps the cells whose dimension has the value.
-	Where map[string]string
-}
-
-// Answer is a table of figures with what it takes to judge them.
-type Answer struct {
-	Projection string   `json:"projection"`
-	Columns    []Column `json:"columns"`
-	// Rows hold strings, numbers and null, in the order of Columns.
-	Rows        [][]any `json:"rows"`
-	Provisional bool    `json:"provisional"`
-	K           int     `json:"k"`
-	Timezone    string  `json:"timezone"`
-	// Notes say what is hidden and why, for people.
-	Notes []string `json:"notes"`
-}
-
-// Column is one column of a table.
-type Column struct {
-	Name    string `json:"name"`
-	Type    string `json:"type"`
-	Meaning string `json:"meaning"`
-}
-
-// Table is one entry of the dictionary.
-type Table struct {
-	Name    string   `json:"name"`
-	Meaning string   `json:"meaning"`
-	Columns []Column `json:"columns"`
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -163,47 +164,36 @@ func TestStatsRefuses(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestDictionaryIsFixed holds every table, column, type, unit and meaning against testdata/dictionary.txt: what stands there is relied upon.
 func TestDictionaryIsFixed(t *testing.T) {
 	w := newWorld()
 	p := w.open(t, vfs.NewMem())
 	defer closing(t, p)
-	var got []string
-	for _, table := range p.Dictionary() {
-		line := table.Name + ":"
+	d, err := p.Dictionary(context.Background(), acme)
+	if err != nil || d.K != 3 || d.Timezone != "UTC" {
+		t.Fatalf("%+v, %v", d.Parameters, err)
+	}
+	var b strings.Builder
+	for _, table := range d.Tables {
+		fmt.Fprintf(&b, "%s\n  en: %s\n  fr: %s\n", table.Name, table.Meaning, table.MeaningFR)
 		for _, c := range table.Columns {
-			line += " " + c.Name + "/" + c.Type
-			if c.Meaning == "" || table.Meaning == "" {
-				t.Errorf("%s.%s has no meaning", table.Name, c.Name)
+			if c.Meaning == "" || c.MeaningFR == "" || c.Meaning == c.MeaningFR {
+				t.Errorf("%s.%s is not explained in both languages", table.Name, c.Name)
 			}
+			fmt.Fprintf(&b, "  %s %s %s\n    en: %s\n    fr: %s\n", c.Name, c.Type, c.Unit, c.Meaning, c.MeaningFR)
 		}
-		got = append(got, line)
 	}
-	want := []string{
-		"activity: period/string channel/string bot/string version/string language/string persons/integer conversations/integer" +
-			" messages_user/integer messages_bot/integer messages_operator/integer status/string",
-		"intents: period/string bot/string language/string intent/string persons/integer uses/integer fallbacks/integer" +
-			" confidence_00/integer confidence_10/integer confidence_20/integer confidence_30/integer confidence_40/integer" +
-			" confidence_50/integer confidence_60/integer confidence_70/integer confidence_80/integer confidence_90/integer status/string",
-		"outcomes: period/string channel/string bot/string persons/integer conversations/integer contained/integer handed_off/integer" +
-			" abandoned/integer back_24h/integer duration_lt30s/integer duration_lt1m/integer duration_lt2m/integer duration_lt5m/integer" +
-			" duration_lt10m/integer duration_lt20m/integer duration_lt1h/integer duration_ge1h/integer status/string",
-		"latency: period/string channel/string bot/string persons/integer answers/integer answer_time_lt0_5s/integer answer_time_lt1s/integer" +
-			" answer_time_lt2s/integer answer_time_lt3s/integer answer_time_lt5s/integer answer_time_lt10s/integer answer_time_lt30s/integer" +
-			" answer_time_lt1m/integer answer_time_lt5m/integer answer_time_ge5m/integer status/string",
-		"feedback: period/string channel/string bot/string persons/integer answers/integer score_1/integer score_2/integer score_3/integer" +
-			" score_4/integer score_5/integer status/string",
-		"paths: period/string bot/string intent/string next_intent/string persons/integer transitions/integer status/string",
-		"utterances: period/string bot/string language/string wording/string persons/integer uses/integer fallbacks/integer status/string",
-	}
-	if !slices.Equal(got, want) {
-		t.Fatalf("%q", got)
-	}
-	ids := map[byte]bool{}
-	for _, m := range models {
-		if ids[m.ID] {
-			t.Fatalf("%s has the id of another model", m.Name)
+	golden := filepath.Join("testdata", "dictionary.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		ids[m.ID] = true
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || string(want) != b.String() {
+		t.Errorf("the dictionary is not that of %s (%v); if it shall change, run this test with -update\n%s", golden, err, b.String())
 	}
 }
 

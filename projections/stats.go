@@ -2,7 +2,7 @@ package projections
 
 import (
 	"context"
-	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -12,50 +12,15 @@ import (
 	"github.com/oubli-store/oubli/projections/release"
 )
 
-// The columns that every table has beside its model's.
-const (
-	columnPeriod  = "period"
-	columnPersons = "persons"
-	columnStatus  = "status"
-
-	typeString  = "string"
-	typeInteger = "integer"
-
-	statusProvisional = "provisional"
-	statusReleased    = "released"
-)
-
 // Refusals of a query.
 var (
 	errRange = eventstore.Refuse(eventstore.KindInvalid, "from", "the range ends before it begins")
 	errBy    = eventstore.Refuse(eventstore.KindInvalid, "by", "there is no such unit; there are: day, week, month")
+	errRows  = eventstore.Refuse(eventstore.KindInvalid, "", "the answer would have more than 200000 rows; narrow the range, filter with where, or ask by week or month")
 )
 
-// Dictionary lists every table, column, type and meaning.
-func (p *Projections) Dictionary() []Table {
-	out := make([]Table, len(p.models))
-	for i, m := range p.models {
-		out[i] = Table{Name: m.Name, Meaning: m.Meaning.EN, Columns: columns(m)}
-	}
-	return out
-}
-
-func columns(m *readmodel.Model) []Column {
-	out := []Column{{columnPeriod, typeString, "the day (2026-11-22), ISO week (2026-W47) or month (2026-11), in the tenant's time zone"}}
-	for _, d := range m.Dimensions {
-		out = append(out, Column{d.Name, typeString, d.Meaning.EN + "; (none) if there was none, (other) for what is not told one by one"})
-	}
-	out = append(out, Column{columnPersons, typeInteger,
-		"distinct persons, of the whole period; they do not add up; null where only the days have figures"})
-	for _, m := range m.Counters() {
-		out = append(out, Column{m.Name, typeInteger,
-			m.Meaning.EN + "; for weeks and months the sum of their published days, null if none was published"})
-	}
-	return append(out, Column{columnStatus, typeString, "provisional until the period is closed, then released"})
-}
-
 // Stats answers a query with the figures that may be shown. ErrNotFound for an unknown projection and ErrInvalid for an unknown dimension or unit: the
-// message lists what exists.
+// message lists what exists. ErrTooLarge for more than [MaxRows] rows.
 //
 // Weeks and months are answered whole, also where the range cuts them. Their persons are those of the whole period; their other measures are sums of what is
 // published of their days. While a period is open its figures are provisional: counts are rounded down to a multiple of k, and stay as they are for a
@@ -68,42 +33,73 @@ func (p *Projections) Stats(ctx context.Context, id eventstore.TenantID, q Query
 	if err := check(m, &q); err != nil {
 		return Answer{}, err
 	}
-	t, err := p.tenant(ctx, id)
+	f, err := p.published(ctx, id, m, q)
 	if err != nil {
 		return Answer{}, err
+	}
+	a := Answer{Projection: m.Name, Parameters: f.parameters, Asked: asking(q, f.span), Columns: columns(m), Rows: [][]any{}}
+	for row := range f.rows(m, q, every) {
+		if len(a.Rows) == MaxRows {
+			return Answer{}, errRows
+		}
+		a.Rows = append(a.Rows, row)
+	}
+	a.Provisional, a.Notes = f.provisional(), notes(q, f, len(a.Rows))
+	return a, nil
+}
+
+// published is what is published of a model in the range of a query, before its filter.
+type published struct {
+	span       span
+	parameters Parameters
+	// days are the days of the range, periods those of the query's unit.
+	days, periods []dated
+	// worded says that the model tells wordings, which is never done of open periods.
+	worded bool
+}
+
+func (p *Projections) published(ctx context.Context, id eventstore.TenantID, m *readmodel.Model, q Query) (f published, err error) {
+	t, err := p.tenant(ctx, id)
+	if err != nil {
+		return f, err
 	}
 	s, err := p.settings(id)
 	if err != nil {
-		return Answer{}, err
+		return f, err
 	}
 	t.forget(p.c.Now())
-	r := rangeOf(q)
-	days, err := p.figures(ctx, t, m, r.days[0], r.days[1], s.K)
-	if err != nil {
-		return Answer{}, err
+	f.span, f.parameters, f.worded = rangeOf(q), parameters(s, t.zoneName()), m.Worded()
+	if f.days, err = p.figures(ctx, t, m, f.span.days[0], f.span.days[1], s.K); err != nil {
+		return f, err
 	}
-	periods := days
-	if q.By != eventstore.Day {
-		if periods, err = p.figures(ctx, t, m, r.periods[0], r.periods[1], s.K); err != nil {
-			return Answer{}, err
-		}
+	if f.periods = f.days; q.By != eventstore.Day {
+		f.periods, err = p.figures(ctx, t, m, f.span.periods[0], f.span.periods[1], s.K)
 	}
-	a := Answer{
-		Projection: m.Name, Columns: columns(m), Rows: [][]any{}, Provisional: slices.ContainsFunc(periods, func(d dated) bool { return !d.released }), K: s.K, Timezone: t.zoneName(),
-		Notes: notes(q, r, periods, days, s.K),
-	}
-	if m.Worded() {
-		a.Notes = []string{"what persons wrote is shown when its period is closed, where enough of them wrote the same"}
-	}
-	rolled := roll(q.By, days)
-	for _, f := range periods {
-		for _, row := range join(q.By, f.Rows, rolled[f.period]) {
-			if keep(m, q.Where, row.values) {
-				a.Rows = append(a.Rows, row.columns(f))
+	return f, err
+}
+
+func every(dated) bool { return true }
+
+// rows are those that a query keeps, of the periods that which wants, as columns; each is the caller's own.
+func (f published) rows(m *readmodel.Model, q Query, which func(dated) bool) iter.Seq[[]any] {
+	return func(yield func([]any) bool) {
+		rolled := roll(q.By, f.days)
+		for _, period := range f.periods {
+			if !which(period) {
+				continue
+			}
+			for _, row := range join(q.By, period.Rows, rolled[period.period]) {
+				if keep(m, q.Where, row.values) && !yield(row.columns(m, period)) {
+					return
+				}
 			}
 		}
 	}
-	return a, nil
+}
+
+// provisional says whether any period is open.
+func (f published) provisional() bool {
+	return slices.ContainsFunc(f.periods, func(d dated) bool { return !d.released })
 }
 
 // check checks a query and fills in its unit.
@@ -181,33 +177,40 @@ type answerRow struct {
 	values  []string
 	persons *uint64
 	sums    []uint64
-	width   int
 }
 
-// join puts the distinct persons of a period beside the sums of its days. For days both are in one figure.
-func join(by eventstore.PeriodKind, own, rolled []release.Figure) (out []answerRow) {
-	for _, f := range own {
-		row := answerRow{values: f.Values, persons: &f.Persons, width: len(f.Sums)}
-		if by == eventstore.Day {
-			row.sums = f.Sums
+// join puts the distinct persons of a period beside the sums of its days, both in the order of their values. For days both are in one figure.
+func join(by eventstore.PeriodKind, own, rolled []release.Figure) []answerRow {
+	out := make([]answerRow, 0, max(len(own), len(rolled)))
+	for len(own) > 0 || len(rolled) > 0 {
+		order := -1
+		switch {
+		case len(own) == 0:
+			order = 1
+		case len(rolled) > 0:
+			order = slices.Compare(own[0].Values, rolled[0].Values)
+		}
+		var row answerRow
+		if order <= 0 {
+			row.values, row.persons = own[0].Values, &own[0].Persons
+			if by == eventstore.Day {
+				row.sums = own[0].Sums
+			}
+			own = own[1:]
+		}
+		if order >= 0 {
+			row.values, row.sums = rolled[0].Values, rolled[0].Sums
+			rolled = rolled[1:]
 		}
 		out = append(out, row)
 	}
-	for _, f := range rolled {
-		i := slices.IndexFunc(out, func(r answerRow) bool { return slices.Equal(r.values, f.Values) })
-		if i < 0 {
-			out = append(out, answerRow{values: f.Values, width: len(f.Sums)})
-			i = len(out) - 1
-		}
-		out[i].sums = f.Sums
-	}
-	slices.SortFunc(out, func(a, b answerRow) int { return slices.Compare(a.values, b.values) })
 	return out
 }
 
-func (r answerRow) columns(of dated) []any {
-	out := make([]any, 0, len(r.values)+r.width+3)
-	out = append(out, of.period.String())
+// columns are a row as [columns] says.
+func (r answerRow) columns(m *readmodel.Model, in dated) []any {
+	out := make([]any, 0, len(r.values)+m.Width()+8)
+	out = append(out, in.period.String())
 	for _, v := range r.values {
 		out = append(out, v)
 	}
@@ -216,17 +219,36 @@ func (r answerRow) columns(of dated) []any {
 	} else {
 		out = append(out, *r.persons)
 	}
-	for i := range r.width {
+	sums := r.sums
+	for i := range m.Measures {
+		measure := &m.Measures[i]
 		if r.sums == nil {
-			out = append(out, nil)
+			out = append(out, make([]any, measure.Width()+len(measure.Percentiles))...)
+			continue
+		}
+		out = measured(out, measure, sums[:measure.Width()])
+		sums = sums[measure.Width():]
+	}
+	status := statusProvisional
+	if in.released {
+		status = statusReleased
+	}
+	return append(out, status, in.period.Date().Format(time.DateOnly))
+}
+
+// measured appends the counters of a measure and the percentiles that are read from them.
+func measured(out []any, m *readmodel.Measure, counters []uint64) []any {
+	for _, n := range counters {
+		out = append(out, n)
+	}
+	for _, percent := range m.Percentiles {
+		if amount, known := m.Percentile(counters, percent); known {
+			out = append(out, amount)
 		} else {
-			out = append(out, r.sums[i])
+			out = append(out, nil)
 		}
 	}
-	if of.released {
-		return append(out, statusReleased)
-	}
-	return append(out, statusProvisional)
+	return out
 }
 
 func keep(m *readmodel.Model, where map[string]string, values []string) bool {
@@ -236,37 +258,4 @@ func keep(m *readmodel.Model, where map[string]string, values []string) bool {
 		}
 	}
 	return true
-}
-
-// notes say what an answer does not show and why. They do not depend on what it was filtered by: whether a value exists at all is told only of values
-// that are published.
-func notes(q Query, r span, periods, days []dated, k int) []string {
-	var out []string
-	if len(periods) == 0 || slices.ContainsFunc(periods, func(d dated) bool { return !d.released }) {
-		out = append(out, fmt.Sprintf("provisional: counts of periods that are not closed yet are rounded down to a multiple of %d and renewed once a minute", k))
-	}
-	hidden, folded := false, false
-	var first *eventstore.Period
-	for _, f := range slices.Concat(periods, days) {
-		hidden, folded = hidden || f.Hidden, folded || f.Folded
-		if first == nil && len(f.Rows) > 0 {
-			first = &f.period
-		}
-	}
-	if hidden {
-		out = append(out, fmt.Sprintf("fewer than %d persons: hidden", k))
-	}
-	if folded {
-		out = append(out, fmt.Sprintf("values of fewer than %d persons stand together as %s", k, readmodel.Other))
-	}
-	if first != nil && !q.From.IsZero() && first.First > r.periods[0].First {
-		out = append(out, "nothing is published before "+first.String())
-	}
-	if len(periods) == 0 && len(days) == 0 {
-		out = append(out, "no events in this range")
-	}
-	if r.widened {
-		out = append(out, "weeks and months are answered whole, also where the range cuts them")
-	}
-	return out
 }

@@ -301,6 +301,7 @@ func (p *Projections) Drop(tenant eventstore.TenantID) error {
 		t.keys.hash.Wipe()
 		delete(p.tenants, tenant)
 	}
+	p.images.drop(tenant)
 	from, end := prefix(tenant, 0), successor(prefix(tenant, 1))
 	b := p.db.NewBatch()
 	if err := errors.Join(b.DeleteRange(from, end, nil), b.Delete(slotKey(tenant), nil), b.Commit(pebble.Sync), b.Close()); err != nil {

@@ -11,9 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
 	"github.com/oubli-store/oubli/eventstore/rights"
+	"github.com/oubli-store/oubli/projections"
 )
 
 // decodeInto reads a good answer.
@@ -220,6 +223,19 @@ func TestStats(t *testing.T) {
 			t.Errorf("%s", r.text)
 		}
 	}
+	csv := ask("?format=csv", "")
+	if csv.Header.Get("Oubli-Provisional") != "false" || csv.Header.Get("Oubli-Note") != "fewer than 10 persons: hidden" || csv.Header.Get("Oubli-Parameters") != "by=day; k=10; timezone=Europe/Paris" {
+		t.Errorf("%v", csv.Header)
+	}
+	for _, r := range []response{ask("?format=parquet", "text/csv"), ask("", "application/vnd.apache.parquet")} {
+		f, err := parquet.OpenFile(strings.NewReader(r.text), int64(len(r.text)))
+		if err != nil || f.NumRows() != 2 || r.Header.Get("Content-Type") != parquetType {
+			t.Fatalf("%v %v", err, r.Header)
+		}
+		if note, _ := f.Lookup("oubli.note"); note != "fewer than 10 persons: hidden" {
+			t.Errorf("%q", note)
+		}
+	}
 	ask("?from=2026-11-01&to=2026-11-30&by=week&where=bot=shop&where=language=fr", "")
 	if q := h.stats.query; q.From.Day() != 1 || q.To.Day() != 30 || q.By != eventstore.Week || !maps.Equal(q.Where, map[string]string{"bot": "shop", "language": "fr"}) {
 		t.Errorf("%+v", q)
@@ -227,6 +243,35 @@ func TestStats(t *testing.T) {
 	if r := h.do(request{method: "GET", path: "/v1/stats", token: h.tokens["default/analyst"]}); !strings.Contains(r.text, `"activity"`) {
 		t.Errorf("%s", r.text)
 	}
+}
+
+// TestSQL: an answer in each form; an error says where, and repeats nothing.
+func TestSQL(t *testing.T) {
+	h := newHarness(t)
+	ask := func(path, body string) response {
+		return h.do(request{method: "POST", path: path, body: body, token: h.tokens["default/analyst"], header: map[string]string{"Content-Type": "application/json"}})
+	}
+	var got projections.Result
+	h.decodeInto(ask("/v1/sql", `{"query":"SELECT 1"}`), 200, &got)
+	if got.K != 10 || len(got.Rows) != 1 || len(got.Notes) != 1 || got.Columns[0].Name != "=1" {
+		t.Errorf("%+v", got)
+	}
+	if r := ask("/v1/sql?format=csv", `{"query":"SELECT 1"}`); r.text != "'=1\n1\n" {
+		t.Errorf("%q", r.text)
+	}
+	if r := ask("/v1/sql?format=parquet", `{"query":"SELECT 1"}`); !strings.HasPrefix(r.text, "PAR1") {
+		t.Errorf("%q", r.text)
+	}
+	const canary = "canary_7731"
+	r := ask("/v1/sql", `{"query":"SELECT `+canary+`"}`)
+	h.problem(r, eventstore.KindInvalid, 400, canary)
+	if !strings.Contains(r.text, `"line":1,"column":8`) {
+		t.Errorf("%s", r.text)
+	}
+	for _, body := range []string{``, `{}x`, `{"query":1}`, `{"sql":"SELECT 1"}`, `{"query":"SELECT 1","` + canary + `":1}`} {
+		h.problem(ask("/v1/sql", body), eventstore.KindInvalid, 400, canary)
+	}
+	h.problem(ask("/v1/sql?format="+canary, `{"query":"SELECT 1"}`), eventstore.KindInvalid, 400, canary)
 }
 
 // TestLedger: pages of JSON, and NDJSON.

@@ -127,8 +127,9 @@ type Rights interface {
 
 // Stats is the part of [projections.Projections] that the API uses.
 type Stats interface {
-	Dictionary() []projections.Table
+	Dictionary(ctx context.Context, tenant eventstore.TenantID) (projections.Dictionary, error)
 	Stats(ctx context.Context, tenant eventstore.TenantID, q projections.Query) (projections.Answer, error)
+	SQL(ctx context.Context, tenant eventstore.TenantID, query string) (projections.Result, error)
 	Status(ctx context.Context, tenant eventstore.TenantID) (projections.Status, error)
 	CloseBefore(ctx context.Context, tenant eventstore.TenantID, day time.Time) error
 	Rebuild(ctx context.Context, tenant eventstore.TenantID) error

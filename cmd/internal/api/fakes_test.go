@@ -17,6 +17,7 @@ import (
 	"github.com/oubli-store/oubli/eventstore/logtest"
 	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/projections"
+	"github.com/oubli-store/oubli/projections/sqltables"
 )
 
 // fakeDoor does as much of the door as these tests need.
@@ -288,15 +289,26 @@ func (f *fakeLedger) Entries(_ context.Context, _ eventstore.TenantID, from uint
 
 type fakeStats struct{ query projections.Query }
 
-func (*fakeStats) Dictionary() []projections.Table { return []projections.Table{{Name: "activity"}} }
+func (*fakeStats) Dictionary(context.Context, eventstore.TenantID) (projections.Dictionary, error) {
+	return projections.Dictionary{Parameters: projections.Parameters{K: 10}, Tables: []projections.Table{{Name: "activity"}}}, nil
+}
+
+func (*fakeStats) SQL(_ context.Context, _ eventstore.TenantID, query string) (projections.Result, error) {
+	if query != "SELECT 1" {
+		return projections.Result{}, sqltables.ErrNoColumn.AtLine(1).AtColumn(8)
+	}
+	return projections.Result{Parameters: projections.Parameters{K: 10}, Columns: []projections.Column{{Name: "=1", Type: "integer"}}, Rows: [][]any{{int64(1)}},
+		Notes: []string{"fewer than 10 persons: hidden"}}, nil
+}
 
 func (f *fakeStats) Stats(_ context.Context, _ eventstore.TenantID, q projections.Query) (projections.Answer, error) {
 	f.query = q
 	if q.Projection != "activity" {
 		return projections.Answer{}, eventstore.Refuse(eventstore.KindNotFound, "projection", "there is activity")
 	}
-	return projections.Answer{Projection: "activity", Columns: []projections.Column{{Name: "period"}, {Name: "intent"}, {Name: "persons"}},
-		Rows: [][]any{{"2026-11-22", "=1+1", 20}, {"2026-11-23", nil, 1.5}}, K: 10}, nil
+	return projections.Answer{Projection: "activity", Asked: projections.Asked{By: "day"}, Parameters: projections.Parameters{K: 10, Timezone: "Europe/Paris"},
+		Columns: []projections.Column{{Name: "period", Type: "string"}, {Name: "intent", Type: "string"}, {Name: "persons", Type: "number"}},
+		Rows:    [][]any{{"2026-11-22", "=1+1", uint64(20)}, {"2026-11-23", nil, 1.5}}, Notes: []string{"fewer than 10 persons: hidden"}}, nil
 }
 
 func (*fakeStats) Status(context.Context, eventstore.TenantID) (projections.Status, error) {

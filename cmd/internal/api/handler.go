@@ -29,6 +29,9 @@ type API struct {
 	incoming, outgoing chan struct{}
 	metrics            *metrics
 	openapi            []byte
+	answers chan struct{}
+	metrics *metrics
+	openapi []byte
 }
 
 // call is one authorised request.
@@ -65,6 +68,7 @@ func New(c Config) *API {
 	a := &API{Config: c.withDefaults(), mux: http.NewServeMux()}
 	a.batches = make(chan struct{}, a.Batches)
 	a.incoming, a.outgoing = make(chan struct{}, maxTransfers), make(chan struct{}, maxTransfers)
+	a.answers = make(chan struct{}, tablesAtOnce)
 	a.metrics = newMetrics(a.Registry)
 	a.huma = humago.New(a.mux, humaConfig(a.Version))
 	a.registerEvents()
@@ -72,6 +76,7 @@ func New(c Config) *API {
 	a.registerAttachments()
 	a.registerPersons()
 	a.registerStats()
+	a.registerSQL()
 	a.registerLedger()
 	a.registerCheckpoint()
 	a.registerStates()

@@ -84,6 +84,7 @@ var Routes = []Route{
 
 	{Method: "GET", Path: "/v1/stats", Roles: roles(analyst)},
 	{Method: "GET", Path: "/v1/stats/{projection}", Roles: roles(analyst)},
+	{Method: "POST", Path: "/v1/sql", Roles: roles(analyst), Body: SmallJSON},
 
 	{Method: "GET", Path: "/v1/ledger", Roles: roles(dpo)},
 	{Method: "GET", Path: "/v1/ledger/checkpoint", Roles: roles(dpo)},

@@ -45,7 +45,11 @@ func follow(t *rapid.T, dir string, c projections.Config) map[string][]projectio
 		t.Fatal(err)
 	}
 	out := map[string][]projections.ExactCell{}
-	for _, table := range p.Dictionary() {
+	d, err := p.Dictionary(context.Background(), shop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range d.Tables {
 		if out[table.Name], err = projections.Exact(p, shop, table.Name); err != nil {
 			t.Fatal(err)
 		}
