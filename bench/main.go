@@ -1,7 +1,7 @@
 // Command bench measures Oubli's parts and the peers they are compared with, in one run on one machine, and prints medians and
 // ratios: a table for people, or with -json one line a figure after a line that describes the machine.
 //
-//	go run ./bench -run memory,append,http,read,replay,vault,erase,rebuild,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-cache N] [-json]
+//	go run ./bench -run memory,append,http,read,replay,vault,erase,rebuild,stats,door,attach [-persons N] [-events N] [-rounds N] [-sizes N,N…] [-cache N] [-json]
 //
 // The vault is measured at the sizes, ascending: -run vault -sizes 10000,100000,1000000 shows how the cost of an erasure follows the number of
 // persons. Most of them come in at once (keyvault.Vault.Populate), so that a million takes seconds; for 10000000 have some minutes, 2 GB of memory and 8 GB of
@@ -46,6 +46,7 @@ var workloads = []workload{
 	{"vault", benchVault},
 	{"erase", benchErase},
 	{"rebuild", benchRebuild},
+	{"stats", benchStats},
 	{"door", benchDoor},
 	{"attach", benchAttach},
 }
@@ -67,7 +68,7 @@ func run(args []string, out io.Writer) error {
 	var (
 		o     options
 		flags = flag.NewFlagSet("bench", flag.ContinueOnError)
-		names = flags.String("run", "memory,append,http,read,replay,vault,erase,rebuild,door,attach", "workloads, separated by commas")
+		names = flags.String("run", "memory,append,http,read,replay,vault,erase,rebuild,stats,door,attach", "workloads, separated by commas")
 		json  = flags.Bool("json", false, "one JSON line a figure")
 	)
 	flags.IntVar(&o.persons, "persons", 10_000, "persons in the store")
@@ -94,7 +95,7 @@ func run(args []string, out io.Writer) error {
 	chosen := strings.Split(*names, ",")
 	for _, name := range chosen {
 		if !slices.ContainsFunc(workloads, func(w workload) bool { return w.name == name }) {
-			return fmt.Errorf("there is no workload of that name; there are memory, append, http, read, replay, vault, erase, rebuild, door and attach")
+			return fmt.Errorf("there is no workload of that name; there are memory, append, http, read, replay, vault, erase, rebuild, stats, door and attach")
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -53,7 +53,13 @@ func rebuild(ctx context.Context, s *stack, dir string, last uint64) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(catchUp(ctx, p, last), p.Close())
+}
+
+// catchUp runs the projections until they have passed the sequence last.
+func catchUp(ctx context.Context, p *projections.Projections, last uint64) error {
 	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx, tenant) }()
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -61,15 +67,13 @@ func rebuild(ctx context.Context, s *stack, dir string, last uint64) error {
 	for p.Passed(tenant) < last {
 		select {
 		case err := <-done:
-			stop()
-			return errors.Join(err, p.Close())
+			return err
 		case <-ticker.C:
 		}
 	}
 	stop()
-	err = <-done
-	if errors.Is(err, context.Canceled) {
-		err = nil
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return errors.Join(err, p.Close())
+	return nil
 }

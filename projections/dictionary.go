@@ -71,7 +71,11 @@ func columns(m *readmodel.Model) []Column {
 	for i := range m.Measures {
 		measure := &m.Measures[i]
 		for _, c := range counters[:measure.Width()] {
-			out = append(out, Column{Name: c.Name, Type: tabular.Integer, Unit: "count",
+			group := ""
+			if len(measure.Buckets) > 0 {
+				group = measure.Name
+			}
+			out = append(out, Column{Name: c.Name, Type: tabular.Integer, Unit: "count", Group: group,
 				Meaning:   c.Meaning.EN + "; for weeks and months the sum of their published days, null if none was published",
 				MeaningFR: c.Meaning.FR + " ; pour les semaines et les mois, la somme de leurs jours publiés, null si aucun ne l'est"})
 		}

@@ -97,6 +97,12 @@
 // the event, adds nothing. So it does not matter which of their events a rebuild can still read. A week that begins before the month loses the days that lie in
 // it; the days themselves stay.
 //
+// # Answers
+//
+// An answer ([Answer]) carries its parameters, says in notes what is hidden and why, and has the columns of the dictionary ([Projections.Dictionary]): these are
+// fixed, and held against a golden file. It has at most [MaxRows] rows. [Projections.SQL] asks the same figures in SQL, over databases in memory that hold nothing else
+// (package sqltables); a tenant's queries are given that tenant's tables alone. Package tabular gives an answer its forms.
+//
 // # Closes
 //
 // A period is closed when it and what came in for it are older than the grace time, at the latest 14 days after it ended or its first event came in, or when somebody asks. The

@@ -28,6 +28,8 @@ type Error struct {
 	// Field is the known field at fault, or empty; Depth its depth of nesting, or 0.
 	Field string
 	Depth int
+	// Line and Column say where in what was sent, from 1, or 0: of a query in SQL.
+	Line, Column int
 	// Detail says in plain words what happened and what to do.
 	Detail string
 	// RetryAfter is how long the server asks to wait, or 0.
@@ -37,6 +39,9 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string {
 	var b strings.Builder
+	if e.Column > 0 {
+		fmt.Fprintf(&b, "line %d, column %d: ", e.Line, e.Column)
+	}
 	if e.Field != "" && !strings.HasPrefix(e.Detail, e.Field) {
 		b.WriteString(e.Field + ": ")
 	}
@@ -83,6 +88,8 @@ type problem struct {
 	Detail string `json:"detail"`
 	Field  string `json:"field"`
 	Depth  int    `json:"depth"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
 	// RetryAfter is in seconds.
 	RetryAfter int `json:"retry_after"`
 }
@@ -91,7 +98,7 @@ type problem struct {
 const URN = "urn:oubli:"
 
 func (p problem) err() *Error {
-	e := &Error{Status: p.Status, Field: p.Field, Depth: p.Depth, Detail: withDefault(p.Detail, p.Title)}
+	e := &Error{Status: p.Status, Field: p.Field, Depth: p.Depth, Line: p.Line, Column: p.Column, Detail: withDefault(p.Detail, p.Title)}
 	e.RetryAfter = time.Duration(min(max(p.RetryAfter, 0), math.MaxInt32)) * time.Second
 	if k, ok := strings.CutPrefix(p.Type, URN); ok {
 		e.Kind = eventstore.Kind(k)

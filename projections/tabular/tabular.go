@@ -41,6 +41,8 @@ type Column struct {
 	// Unit is what a number counts (persons, messages, seconds); empty for texts.
 	Unit    string `json:"unit,omitempty"`
 	Meaning string `json:"meaning,omitempty"`
+	// Group is the histogram or distribution of which the column is one counter; empty for any other.
+	Group string `json:"group,omitempty"`
 	// MeaningFR is Meaning in French.
 	MeaningFR string `json:"meaning_fr,omitempty"`
 }

@@ -42,6 +42,7 @@ type commands struct {
 	} `cmd:"" help:"${cmd_erasure}"`
 
 	Stats statsCmd `cmd:"" help:"${cmd_stats}"`
+	SQL   sqlCmd   `cmd:"" name:"sql" help:"${cmd_sql}"`
 
 	Tenant struct {
 		Create tenantCreateCmd `cmd:"" help:"${cmd_tenant_create}"`

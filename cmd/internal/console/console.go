@@ -26,6 +26,7 @@ type env struct {
 	out     io.Writer
 	err     io.Writer
 	inTTY   bool
+	outTTY  bool
 	errTTY  bool
 	lang    lang
 	version string
@@ -41,7 +42,7 @@ func Main(ctx context.Context, version string, args []string, s Streams) int {
 func newEnv(ctx context.Context, version string, s Streams) *env {
 	return &env{
 		ctx: ctx, in: bufio.NewReader(s.In), out: s.Out, err: s.Err, version: version, lang: chooseLang(os.Getenv("OUBLI_LANG")),
-		inTTY: isTerminal(s.In), errTTY: isTerminal(s.Err),
+		inTTY: isTerminal(s.In), outTTY: isTerminal(s.Out), errTTY: isTerminal(s.Err),
 	}
 }
 

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,8 +11,10 @@ import (
 )
 
 const figures = `{"projection":"intents","columns":[{"name":"period","type":"text"},{"name":"intent","type":"text"},{"name":"persons","type":"integer"},
-	{"name":"uses","type":"integer"},{"name":"confidence_00","type":"integer"},{"name":"confidence_10","type":"integer"},{"name":"confidence_90","type":"integer"}],
-	"rows":[["2026-11-22","commande_état",20,40,1,0,4],["2026-11-22","\u001b[31mred",10,null,null,null,null]],
+	{"name":"uses","type":"integer"},{"name":"confidence_00","type":"integer","group":"confidence"},
+	{"name":"confidence_10","type":"integer","group":"confidence"},{"name":"confidence_90","type":"integer","group":"confidence"},{"name":"wait_p95","type":"number"},
+	{"name":"status","type":"string"},{"name":"starts","type":"date"}],
+	"rows":[["2026-11-22","commande_état",20,40,1,0,4,1.23456,"provisional","2026-11-22"],["2026-11-22","日本\u001b[31m",10,null,null,null,null,null,"provisional","2026-11-22"]],
 	"provisional":true,"k":10,"timezone":"Europe/Paris","notes":["fewer than 10 persons: hidden"]}`
 
 func TestStats(t *testing.T) {
@@ -20,15 +24,24 @@ func TestStats(t *testing.T) {
 	if code != Done {
 		t.Fatal(code, err)
 	}
-	wanted := `period      intent         persons  uses  confidence
-2026-11-22  commande_état       20    40  ▃·█         ████████████
-2026-11-22  ␛[31mred            10     –  –
+	wanted := `period      intent         persons  uses  confidence  wait_p95
+2026-11-22  commande_état       20    40  1/0/4          1.235
+2026-11-22  日本␛[31m           10     –  –                  –
 `
 	if out != wanted {
 		t.Errorf("table:\n%s\nwant:\n%s", out, wanted)
 	}
 	want(t, "the notes", err, "fewer than 10 persons: hidden", "Europe/Paris")
 	want(t, "the URL", f.asked[0], "by=week", "from=2026-11-01", "where=language%3Dfr%2Cbe&where=bot%3Dshop")
+	drawn := &bytes.Buffer{}
+	e := newEnv(context.Background(), "", Streams{In: strings.NewReader(""), Out: drawn, Err: io.Discard})
+	e.outTTY = true
+	if code := e.main([]string{"stats", "intents"}); code != Done || !strings.Contains(drawn.String(), "40  ▃·█            1.235  ████████████\n") {
+		t.Errorf("on a terminal: %d\n%s", code, drawn)
+	}
+	if code := e.main([]string{"stats", "intents", "--format", "parquet"}); code != Usage {
+		t.Errorf("Parquet on a terminal: exit code %d", code)
+	}
 	_, out, _ = run(t, "", "stats", "intents", "--format", "json")
 	if !json.Valid([]byte(out)) {
 		t.Errorf("as JSON: %s", out)
@@ -38,15 +51,37 @@ func TestStats(t *testing.T) {
 	}
 	_, out, _ = run(t, "", "stats", "intents", "--format", "csv")
 	want(t, "CSV", out, "text/csv csv")
+	_, out, _ = run(t, "", "stats", "intents", "--format", "parquet")
+	want(t, "Parquet", out, "application/vnd.apache.parquet parquet")
 	f.on("GET /v1/stats", 200, `{"tables":[{"name":"intents","meaning":"what people wanted","columns":[{"name":"uses","type":"integer","meaning":"how often"}]}]}`)
 	_, out, _ = run(t, "", "stats")
-	want(t, "the dictionary", out, "intents: what people wanted", "uses  integer  how often")
+	want(t, "the dictionary", out, "intents: what people wanted", "uses  integer", "how often")
 	if code, _, _ := run(t, "", "stats", "nothing"); code != NotFound {
 		t.Errorf("no such table: exit code %d", code)
 	}
 	if code, _, _ := run(t, "", "stats", "intents", "--by", "year"); code != Usage {
 		t.Errorf("--by year: exit code %d", code)
 	}
+}
+
+func TestSQL(t *testing.T) {
+	f := newFake(t)
+	f.on("POST /v1/sql", 200, `{"columns":[{"name":"intent","type":"string"},{"name":"n","type":"integer"}],"rows":[["order",5]],"notes":["fewer than 10 persons: hidden"],"k":10}`)
+	code, out, errs := run(t, "", "sql", "SELECT 1")
+	if code != Done || out != "intent  n\norder   5\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	want(t, "the notes", errs, "fewer than 10 persons: hidden")
+	want(t, "what was asked", f.bodies[0], `{"query":"SELECT 1"}`)
+	if code, _, _ = run(t, "SELECT 2", "sql", "-", "--json"); code != Done || !strings.Contains(f.bodies[1], "SELECT 2") {
+		t.Errorf("%d %q", code, f.bodies)
+	}
+	f.on("POST /v1/sql", 400, `{"type":"urn:oubli:invalid","detail":"there is no such column","field":"query","line":2,"column":9}`)
+	code, _, errs = run(t, "", "sql", "SELECT 1,\n '日本', nothing\x1b FROM intents")
+	if code != Usage {
+		t.Errorf("exit code %d", code)
+	}
+	want(t, "where", errs, " '日本', nothing␛ FROM intents\n            ^\n", "line 2, column 9", "there is no such column")
 }
 
 func TestTokens(t *testing.T) {

@@ -10,7 +10,10 @@ var helpOfRest = map[string]phrase{
 	"cmd_import":  {"Store conversations from another program's files.", "Stocker les conversations d'un autre logiciel."},
 	"more_import": {"Directories are searched for files of the format. The same file again stores nothing twice.", ""},
 	"cmd_stats":   {"Statistics about groups, never about a person.", "Des statistiques sur des groupes, jamais sur une personne."},
-	"more_stats":  {"Without a table: what there is. Rows about too few persons are hidden; the answer says so.", ""},
+	"cmd_sql":     {"Statistics by SQL.", "Des statistiques en SQL."},
+	"more_sql": {"One SELECT of SQLite over the tables NAME (days that are closed), NAME_week and NAME_month, the same with _provisional behind it (periods that are open), and " +
+		"the table dictionary, which says what they hold.", ""},
+	"more_stats": {"Without a table: what there is. Rows about too few persons are hidden; the answer says so.", ""},
 
 	"cmd_tenant":        {"Manage customer environments and their settings.", "Gérer les clients (tenants) et leurs réglages."},
 	"cmd_tenant_create": {"Make a tenant.", ""},
@@ -68,7 +71,8 @@ var helpOfRest = map[string]phrase{
 	"example_demo":                {"oubli demo", ""},
 	"example_append":              {`echo '{"id":"m-1","bot":"shop","conversation":"c-1","type":"message","author":"user","text":"Bonjour"}' | oubli append`, ""},
 	"example_import":              {"oubli import --format rasa --bot shop-fr tracker-dump.json\noubli import --format botframework transcripts/\noubli import --format mail --own shop@example.com mail.mbox", ""},
-	"example_stats":               {"oubli stats\noubli stats intents --from 2026-11-01 --to 2026-11-30 --by week --where language=fr\noubli stats activity --format csv > activity.csv", ""},
+	"example_sql":                 {"oubli sql \"SELECT intent, sum(uses) FROM intents_provisional GROUP BY 1 ORDER BY 2 DESC LIMIT 10\"\noubli sql - --format csv < question.sql > answer.csv", ""},
+	"example_stats":               {"oubli stats\noubli stats intents --from 2026-11-01 --to 2026-11-30 --by week --where language=fr\noubli stats activity --format parquet > activity.parquet", ""},
 	"example_tenant":              {"oubli tenant list", ""},
 	"example_tenant_create":       {"oubli tenant create acme", ""},
 	"example_tenant_list":         {"oubli tenant list", ""},
