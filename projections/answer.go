@@ -33,9 +33,17 @@ type Parameters struct {
 	K int `json:"k"`
 	// Timezone is the zone in which days, weeks and months are counted.
 	Timezone string `json:"timezone"`
+	// Bound is the most that one person adds to a figure of a closed period.
+	Bound uint64 `json:"bound"`
+	// Grace is how long a period stays open after its end and its last event, as 48h0m0s.
+	Grace string `json:"grace"`
+	// Noise says that released figures have noise.
+	Noise bool `json:"noise"`
 }
 
-func parameters(s Settings, zone string) Parameters { return Parameters{K: s.K, Timezone: zone} }
+func parameters(s Settings, zone string) Parameters {
+	return Parameters{K: s.K, Timezone: zone, Bound: s.Bound, Grace: s.Grace.String(), Noise: s.Epsilon != 0}
+}
 
 // Asked is what an answer is about: the query, with its range as it was answered.
 type Asked struct {
@@ -101,7 +109,21 @@ func (a Answer) Table() tabular.Table {
 
 // Remarks are the parameters as remarks of a table.
 func (p Parameters) Remarks() []tabular.Remark {
-	return []tabular.Remark{{Name: "k", Text: strconv.Itoa(p.K)}, {Name: "timezone", Text: p.Timezone}}
+	return []tabular.Remark{{Name: "k", Text: strconv.Itoa(p.K)}, {Name: "timezone", Text: p.Timezone}, {Name: "bound", Text: strconv.FormatUint(p.Bound, 10)},
+		{Name: "grace", Text: p.Grace}, {Name: "noise", Text: strconv.FormatBool(p.Noise)}}
+}
+
+// finalBefore is the first open period behind a closed one; empty if nothing in the range is closed, or everything.
+func (f published) finalBefore() string {
+	for i, d := range f.periods {
+		if !d.released {
+			if i == 0 {
+				return ""
+			}
+			return d.period.String()
+		}
+	}
+	return ""
 }
 
 // notes say what an answer does not show and why. What is hidden does not depend on what was filtered by: whether a value exists at all is told only of values
@@ -114,6 +136,15 @@ func notes(q Query, f published, rows int) []string {
 		out = append(out, fmt.Sprintf("provisional: no period is closed yet; every count is rounded down to a multiple of %d and renewed once a minute", k))
 	case open:
 		out = append(out, fmt.Sprintf("provisional rows are of periods that are not closed yet; their counts are rounded down to multiples of %d and renewed once a minute", k))
+	}
+	if f.noised {
+		out = append(out, "figures of open periods are not told, as releases have noise")
+	}
+	if slices.ContainsFunc(f.periods, func(d dated) bool { return d.released && d.k != k }) {
+		out = append(out, "some periods were closed under another k than today's")
+	}
+	if day := f.finalBefore(); day != "" {
+		out = append(out, "figures before "+day+" are final")
 	}
 	hidden, folded := false, false
 	var first *eventstore.Period

@@ -232,9 +232,32 @@ func (p *Projections) Released(ctx context.Context, id eventstore.TenantID, proj
 	if err != nil {
 		return nil, err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return p.released(t, m, from, to)
 }
 
+// releaseAt is the release where an iterator stands.
+func releaseAt(it *pebble.Iterator) (out release.Release, err error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return out, dbError(err)
+	}
+	_, record, err := parseReleaseRow(value)
+	if err != nil {
+		return out, err
+	}
+	r, err := release.Decode(record)
+	if err != nil {
+		return out, err
+	}
+	if r.Release == nil {
+		return out, damaged("the row of a release holds something else")
+	}
+	return *r.Release, nil
+}
+
+// released reads releases; the tenant is locked. What it returns is not to be changed.
 func (p *Projections) released(t *tenant, m *readmodel.Model, from, to eventstore.Period) (out []release.Release, err error) {
 	it, err := p.db.NewIter(&pebble.IterOptions{
 		LowerBound: t.releaseKey(released{m.ID, from}), UpperBound: successor(t.releaseKey(released{m.ID, to})),
@@ -243,17 +266,20 @@ func (p *Projections) released(t *tenant, m *readmodel.Model, from, to eventstor
 		return nil, dbError(err)
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		var value, record []byte
-		if value, err = it.ValueAndErr(); err != nil {
+		rest := it.Key()[len(t.key(tableRelease)):]
+		if len(rest) != 1+periodSize {
+			err = damaged("the row of a release cannot be read")
 			break
 		}
-		if _, record, err = parseReleaseRow(value); err != nil {
-			break
+		key := released{rest[0], parsePeriod(rest[1:])}
+		r, known := t.kept.releases[key]
+		if !known {
+			if r, err = releaseAt(it); err != nil {
+				break
+			}
+			t.kept.put(key, r)
 		}
-		var r release.Record
-		if r, err = release.Decode(record); err == nil {
-			out = append(out, *r.Release)
-		}
+		out = append(out, r)
 	}
 	return out, errors.Join(err, dbError(errors.Join(it.Error(), it.Close())))
 }

@@ -37,6 +37,8 @@ type dated struct {
 	release.Figures
 	// released says that the period is closed and these figures are final; else they are provisional.
 	released bool
+	// k is that of the release.
+	k int
 }
 
 // figures are what is published of the periods of a kind between two, inclusive, in order: releases, and provisional figures of what is open.
@@ -63,7 +65,7 @@ func (p *Projections) figures(ctx context.Context, t *tenant, m *readmodel.Model
 	})
 	for _, r := range final {
 		if f, ok := asNow(m, r); ok {
-			out = append(out, dated{r.Period, f, true})
+			out = append(out, dated{period: r.Period, Figures: f, released: true, k: r.Rules.K})
 		}
 	}
 	slices.SortFunc(out, func(a, b dated) int { return cmp.Compare(a.period.First, b.period.First) })

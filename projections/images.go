@@ -198,4 +198,8 @@ func dictionaryRows(models []*readmodel.Model) (out [][]any) {
 }
 
 // releases is raised whenever a release comes or goes.
-func (t *tenant) releases() uint64 { return 0 }
+func (t *tenant) releases() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed.number
+}

@@ -15,7 +15,7 @@ import (
 	"github.com/oubli-store/oubli/projections/sqltables"
 )
 
-func ask(t *testing.T, p *Projections, tenant eventstore.TenantID, query string) [][]any {
+func rowsOf(t *testing.T, p *Projections, tenant eventstore.TenantID, query string) [][]any {
 	t.Helper()
 	got, err := p.SQL(context.Background(), tenant, query)
 	if err != nil {
@@ -34,7 +34,7 @@ func TestSQL(t *testing.T) {
 	const all = "SELECT * FROM intents_provisional ORDER BY period, bot, language, intent"
 	for kind, suffix := range suffixes {
 		want := stats(t, p, Query{Projection: "intents", By: kind}).Rows
-		got := ask(t, p, acme, strings.Replace(all, "intents", "intents"+suffix, 1))
+		got := rowsOf(t, p, acme, strings.Replace(all, "intents", "intents"+suffix, 1))
 		if len(got) != 1 || len(want) != 1 {
 			t.Fatalf("%c: %v, want %v", kind, got, want)
 		}
@@ -47,10 +47,10 @@ func TestSQL(t *testing.T) {
 			t.Errorf("%c: %v, want %v", kind, got, want)
 		}
 	}
-	if got := ask(t, p, acme, "SELECT count(*) FROM intents"); got[0][0] != int64(0) {
+	if got := rowsOf(t, p, acme, "SELECT count(*) FROM intents"); got[0][0] != int64(0) {
 		t.Errorf("%v are released", got)
 	}
-	if got := ask(t, p, acme, "SELECT type FROM dictionary WHERE table_name='intents' AND column_name='persons'"); !reflect.DeepEqual(got, [][]any{{"integer"}}) {
+	if got := rowsOf(t, p, acme, "SELECT type FROM dictionary WHERE table_name='intents' AND column_name='persons'"); !reflect.DeepEqual(got, [][]any{{"integer"}}) {
 		t.Errorf("%v", got)
 	}
 	r, err := p.SQL(context.Background(), acme, "SELECT 1")
@@ -64,16 +64,16 @@ func TestSQL(t *testing.T) {
 	}
 	w.catchUp(t, newRunner(t, p))
 	w.now = w.now.Add(renewal - time.Second)
-	if got := ask(t, p, acme, all); len(got) != 1 {
+	if got := rowsOf(t, p, acme, all); len(got) != 1 {
 		t.Fatalf("within a minute: %v", got)
 	}
 	w.now = w.now.Add(time.Second)
-	if got := ask(t, p, acme, all); len(got) != 2 {
+	if got := rowsOf(t, p, acme, all); len(got) != 2 {
 		t.Fatalf("after a minute: %v", got)
 	}
 	// A setting counts at once.
 	w.k = 6
-	if got := ask(t, p, acme, all); len(got) != 1 {
+	if got := rowsOf(t, p, acme, all); len(got) != 1 {
 		t.Fatalf("with a larger k: %v", got)
 	}
 }
@@ -85,10 +85,10 @@ func TestSQLOfOthers(t *testing.T) {
 	shop(w)
 	w.catchUp(t, newRunner(t, p))
 	for i := range 3 {
-		if got := ask(t, p, acme, "SELECT count(*) FROM intents_provisional"); got[0][0] != int64(1) {
+		if got := rowsOf(t, p, acme, "SELECT count(*) FROM intents_provisional"); got[0][0] != int64(1) {
 			t.Fatalf("%d: acme has %v rows", i, got)
 		}
-		if got := ask(t, p, "other", "SELECT count(*) FROM intents_provisional"); got[0][0] != int64(0) {
+		if got := rowsOf(t, p, "other", "SELECT count(*) FROM intents_provisional"); got[0][0] != int64(0) {
 			t.Fatalf("%d: other has %v rows", i, got)
 		}
 	}

@@ -56,6 +56,8 @@ type published struct {
 	days, periods []dated
 	// worded says that the model tells wordings, which is never done of open periods.
 	worded bool
+	// noised says that releases have noise, so that nothing is told of open periods.
+	noised bool
 }
 
 func (p *Projections) published(ctx context.Context, id eventstore.TenantID, m *readmodel.Model, q Query) (f published, err error) {
@@ -69,6 +71,7 @@ func (p *Projections) published(ctx context.Context, id eventstore.TenantID, m *
 	}
 	t.forget(p.c.Now())
 	f.span, f.parameters, f.worded = rangeOf(q), parameters(s, t.zoneName()), m.Worded()
+	f.noised = s.Epsilon != 0
 	if f.days, err = p.figures(ctx, t, m, f.span.days[0], f.span.days[1], s.K); err != nil {
 		return f, err
 	}

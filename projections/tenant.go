@@ -54,6 +54,8 @@ type tenant struct {
 	moved *tenant
 	// made are the provisional figures as last made.
 	made map[figuresKey]figures
+	// kept are figures of releases as last read.
+	kept kept
 }
 
 // header says what the rows were made of.

@@ -224,7 +224,7 @@ func TestStats(t *testing.T) {
 		}
 	}
 	csv := ask("?format=csv", "")
-	if csv.Header.Get("Oubli-Provisional") != "false" || csv.Header.Get("Oubli-Note") != "fewer than 10 persons: hidden" || csv.Header.Get("Oubli-Parameters") != "by=day; k=10; timezone=Europe/Paris" {
+	if csv.Header.Get("Oubli-Provisional") != "false" || csv.Header.Get("Oubli-Note") != "fewer than 10 persons: hidden" || csv.Header.Get("Oubli-Parameters") != "by=day; k=10; timezone=Europe/Paris; bound=0; grace=; noise=false" {
 		t.Errorf("%v", csv.Header)
 	}
 	for _, r := range []response{ask("?format=parquet", "text/csv"), ask("", "application/vnd.apache.parquet")} {

@@ -27,8 +27,7 @@ type API struct {
 	batches chan struct{}
 	// incoming and outgoing are the places of files on their way.
 	incoming, outgoing chan struct{}
-	metrics            *metrics
-	openapi            []byte
+	// answers are the places of tables on their way.
 	answers chan struct{}
 	metrics *metrics
 	openapi []byte

@@ -25,13 +25,13 @@ type analyst struct {
 func beginAnalyst(t *testing.T) *analyst {
 	t.Helper()
 	w := begin(t)
-	if status, b := w.do(http.MethodPut, "/v1/settings", "application/json", strings.NewReader(`{"k":"2"}`)); status >= 300 {
+	if status, b := w.do(http.MethodPut, "/v1/settings", "application/json", strings.NewReader(`{"k":"5"}`)); status >= 300 {
 		t.Fatalf("settings: %d %s", status, b)
 	}
 	var lines bytes.Buffer
 	encoder := json.NewEncoder(&lines)
 	sequences := uint64(0)
-	for e := range sample.New(sample.Options{Persons: 150, Events: 6000, Start: time.Date(2026, 8, 17, 0, 0, 0, 0, time.UTC), Days: 42}).Events() {
+	for e := range sample.New(sample.Options{Persons: 400, Events: 10000, Start: time.Date(2026, 8, 17, 0, 0, 0, 0, time.UTC), Days: 42}).Events() {
 		if err := encoder.Encode(e); err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func (a *analyst) forms() {
 		K    int
 	}
 	_, out, _ := a.oubli("stats", "intents", "--json")
-	if err := json.Unmarshal([]byte(out), &answer); err != nil || len(answer.Rows) == 0 || answer.K != 2 {
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || len(answer.Rows) == 0 || answer.K != 5 {
 		a.Fatalf("%v %.200s", err, out)
 	}
 	_, csv, errs := a.oubli("stats", "intents", "--format", "csv")
