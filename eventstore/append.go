@@ -70,6 +70,8 @@ type flight struct {
 	entered *Entered
 	receipt Receipt
 	until   time.Time
+	// owes says that the vault owes the stream an answer about statistics.
+	owes bool
 }
 
 // Submit hands over one event without waiting for the disk. The order of calls is the order of a person's events. Every Pending must be
@@ -264,10 +266,10 @@ func rowOf(gate Gate, bot BotID, key string) (row Row, err error) {
 	return row, err
 }
 
-// land ends the flight: the gate is released, and what a link owes is sent. That it is sent is not certain; it stays owed until it is.
+// land ends the flight: the gate is released, and what a link or an answer about statistics owes is sent. That it is sent is not certain; it stays owed until it is.
 func (f *flight) land() {
 	f.entered.Gate.Release()
-	if f.entered.Linked {
+	if f.entered.Linked || f.owes {
 		ctx, cancel := context.WithTimeout(context.Background(), gateHold)
 		defer cancel()
 		_ = f.s.SendOwed(ctx, f.caller.Tenant)

@@ -25,13 +25,14 @@ func (f *flight) consent(ctx context.Context, repeated bool) error {
 	if err != nil {
 		return err
 	}
+	f.owes = f.owes || c.Purpose == PurposeAnalytics
 	told := slices.ContainsFunc(set, matters)
 	if told {
 		if err := f.recordConsent(ctx, act, set); err != nil {
 			return err
 		}
 	}
-	after, err := keys.Change(ctx, tenant, f.receipt.Person, "", func(s State) State {
+	after, err := keys.Change(ctx, tenant, f.receipt.Person, ConsentKind(c.Purpose, c.Granted), func(s State) State {
 		if repeated && (answered(s, true) || answered(s, false)) {
 			return s
 		}

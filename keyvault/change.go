@@ -60,10 +60,13 @@ func (d *tie) join(all []eventstore.PersonID) error {
 	for _, id := range all[1:] {
 		joined = joined.Joined(d.recs[id].state())
 	}
-	restricts, objects := false, false
+	restricts, objects, answers := false, false, false
+	granted, answered := joined.Consents[eventstore.PurposeAnalytics]
 	d.update(all, func(s eventstore.State) eventstore.State {
 		restricts = restricts || joined.Restricted && !s.Restricted
 		objects = objects || joined.Objected && !s.Objected
+		was, had := s.Consents[eventstore.PurposeAnalytics]
+		answers = answers || answered && (!had || was != granted)
 		return s.Joined(joined)
 	})
 	if restricts {
@@ -72,7 +75,12 @@ func (d *tie) join(all []eventstore.PersonID) error {
 		}
 	}
 	if objects {
-		return d.tell(eventstore.PersonObjected, all)
+		if err := d.tell(eventstore.PersonObjected, all); err != nil {
+			return err
+		}
+	}
+	if answers {
+		return d.tell(eventstore.ConsentKind(eventstore.PurposeAnalytics, granted), all)
 	}
 	return nil
 }

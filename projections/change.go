@@ -11,11 +11,22 @@ import (
 	"github.com/oubli-store/oubli/projections/readmodel"
 )
 
-// Why a person is left out; both can be.
+// Why a person is left out, or not; several can be.
 const (
 	flagRestricted = 1 << iota
 	flagObjected
+	// flagRefused and flagGranted are the last answer about statistics; at most one of them.
+	flagRefused
+	flagGranted
+
+	allFlags = flagRestricted | flagObjected | flagRefused | flagGranted
 )
+
+// leftOut says whether a person with these flags is left out: who is restricted or objected, and who said no; where the tenant asks for consent also who
+// did not say yes.
+func (t *tenant) leftOut(flags byte) bool {
+	return flags&(flagRestricted|flagObjected|flagRefused) != 0 || t.header.Consent && flags&flagGranted == 0
+}
 
 // change applies what happened to a person. Applied twice it has the effect of once.
 func (f *fold) change(ctx context.Context, e *eventstore.PersonEvent) error {
@@ -33,7 +44,7 @@ func (f *fold) change(ctx context.Context, e *eventstore.PersonEvent) error {
 		return nil
 	case eventstore.PersonErased:
 		for _, id := range e.Persons {
-			if err := f.flag(id, 0, flagRestricted|flagObjected); err != nil {
+			if err := f.flag(id, 0, allFlags); err != nil {
 				return err
 			}
 		}
@@ -41,13 +52,17 @@ func (f *fold) change(ctx context.Context, e *eventstore.PersonEvent) error {
 	case eventstore.PersonResealed:
 		return f.removeMarks(e.Marks)
 	case eventstore.PersonRestricted:
-		return f.leaveOut(ctx, e, flagRestricted)
+		return f.leaveOut(ctx, e, flagRestricted, 0)
 	case eventstore.PersonObjected:
-		return f.leaveOut(ctx, e, flagObjected)
+		return f.leaveOut(ctx, e, flagObjected, 0)
+	case eventstore.PersonAnalyticsRefused:
+		return f.leaveOut(ctx, e, flagRefused, flagGranted)
 	case eventstore.PersonUnrestricted:
-		return f.takeIn(e.Persons, flagRestricted)
+		return f.takeIn(e.Persons, 0, flagRestricted)
 	case eventstore.PersonUnobjected:
-		return f.takeIn(e.Persons, flagObjected)
+		return f.takeIn(e.Persons, 0, flagObjected)
+	case eventstore.PersonAnalyticsGranted:
+		return f.takeIn(e.Persons, flagGranted, flagRefused)
 	case eventstore.PersonExpired:
 		return f.expire(e.Before)
 	}
@@ -59,7 +74,7 @@ func (f *fold) change(ctx context.Context, e *eventstore.PersonEvent) error {
 // The rows are found by the tags of the persons, not by the marks that the event carries: when the vault is ahead (a rebuild, a lag), a person of the event
 // may already stand under the mark of a set that they joined later, and another, who joined them later, under theirs. Only for a person whose secret is
 // gone do the marks decide: their whole set is about to be erased further on.
-func (f *fold) leaveOut(ctx context.Context, e *eventstore.PersonEvent, flag byte) error {
+func (f *fold) leaveOut(ctx context.Context, e *eventstore.PersonEvent, flag, off byte) error {
 	periods, err := f.periods()
 	if err != nil {
 		return err
@@ -87,16 +102,16 @@ func (f *fold) leaveOut(ctx context.Context, e *eventstore.PersonEvent, flag byt
 		}
 	}
 	for _, id := range e.Persons {
-		if err := f.flag(id, flag, 0); err != nil {
+		if err := f.flag(id, flag, off); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *fold) takeIn(persons []eventstore.PersonID, flag byte) error {
+func (f *fold) takeIn(persons []eventstore.PersonID, flag, off byte) error {
 	for _, id := range persons {
-		if err := f.flag(id, 0, flag); err != nil {
+		if err := f.flag(id, flag, off); err != nil {
 			return err
 		}
 	}

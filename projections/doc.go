@@ -39,7 +39,10 @@
 //
 // # Who is left out
 //
-// Which persons are left out (restricted, objected) must be known at every position of the stream, also after a re-seal gave them new secrets, so it is kept
+// Everybody counts but who is restricted, objected, or answered no to statistics (purpose "analytics"). Where the tenant asks for consent ([Settings.Consent]), only who
+// answered yes counts, from the answer on; who takes it back, in whatever order with a link, is out of every open period.
+//
+// Which persons are left out, and who consented, must be known at every position of the stream, also after a re-seal gave them new secrets, so it is kept
 // under a keyed hash of the person id, whose key is sealed under the tenant's control key. The row goes when the person is erased. Its leftover bytes tell
 // whoever holds the tenant's control key and the person id that there once was a restriction; an old copy of the person event itself, sealed
 // under the same key, would tell them more.

@@ -28,10 +28,13 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 	var list []counted
 	left := map[eventstore.PersonID]byte{}
 	var expired eventstore.KeyMonth
+	out := func(flags byte) bool {
+		return flags&(flagRestricted|flagObjected|flagRefused) != 0 || w.consent && flags&flagGranted == 0
+	}
 	drop := func(gone func(counted) bool) { list = slices.DeleteFunc(list, gone) }
 	for _, e := range w.log {
 		if e.event != nil {
-			if h := w.persons[e.event.Person]; left[h.id] == 0 && !h.gone {
+			if h := w.persons[e.event.Person]; !out(left[h.id]) && !h.gone {
 				month := eventstore.PeriodOf(eventstore.Month, readmodel.Time(e.event), w.zone)
 				list = append(list, counted{e.sequence, e.event, !begin(month, w.zone).Before(expired.Start())})
 			}
@@ -52,9 +55,13 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 				left[id] &^= flagRestricted
 			case eventstore.PersonUnobjected:
 				left[id] &^= flagObjected
+			case eventstore.PersonAnalyticsGranted:
+				left[id] = left[id]&^flagRefused | flagGranted
+			case eventstore.PersonAnalyticsRefused:
+				left[id] = left[id]&^flagGranted | flagRefused
 			}
 			drop(func(c counted) bool {
-				return c.event.Person == id && (left[id] != 0 || e.change.Kind == eventstore.PersonResealed && c.sequence < e.change.First)
+				return c.event.Person == id && (out(left[id]) || e.change.Kind == eventstore.PersonResealed && c.sequence < e.change.First)
 			})
 		}
 	}
@@ -83,9 +90,9 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 		copy(e.Conversation[:], c.event.Event.Conversation)
 		histories[key].Add(e)
 	}
-	out := map[string][]ExactCell{}
+	tables := map[string][]ExactCell{}
 	for _, m := range models {
-		out[m.Name] = nil
+		tables[m.Name] = nil
 		cells := map[string]*sums{}
 		count := func(person eventstore.PersonID, at time.Time, f readmodel.Fact, talk string) {
 			for _, kind := range kinds {
@@ -131,16 +138,16 @@ func (w *world) expected(models []*readmodel.Model) map[string][]ExactCell {
 			}
 		}
 		for _, s := range cells {
-			out[m.Name] = append(out[m.Name], s.cell)
+			tables[m.Name] = append(tables[m.Name], s.cell)
 		}
-		slices.SortFunc(out[m.Name], func(a, b ExactCell) int {
+		slices.SortFunc(tables[m.Name], func(a, b ExactCell) int {
 			if a.Period != b.Period {
 				return strings.Compare(a.Period.String(), b.Period.String())
 			}
 			return slices.Compare(a.Values, b.Values)
 		})
 	}
-	return out
+	return tables
 }
 
 // history draws what happens next in a world.
@@ -193,7 +200,7 @@ func (h *history) message() eventstore.Event {
 }
 
 func (h *history) step() {
-	switch rapid.IntRange(0, 18).Draw(h.rt, "step") {
+	switch rapid.IntRange(0, 20).Draw(h.rt, "step") {
 	case 0:
 		if len(h.order) < 6 {
 			h.mint()
@@ -230,6 +237,10 @@ func (h *history) step() {
 		}
 	case 13:
 		h.destroy()
+	case 14:
+		h.tell(eventstore.PersonAnalyticsGranted, h.pick())
+	case 15:
+		h.tell(eventstore.PersonAnalyticsRefused, h.pick())
 	default:
 		h.say(h.pick(), h.message())
 	}
@@ -254,6 +265,7 @@ func (h *history) settle() {
 func TestLaw(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &history{world: newWorld(), rt: rt}
+		h.consent = rapid.IntRange(0, 3).Draw(rt, "consent") == 0
 		fs := vfs.NewMem()
 		p := h.open(t, fs)
 		defer func() { closing(t, p) }()
@@ -294,6 +306,9 @@ func TestLaw(t *testing.T) {
 						rt.Fatal(err)
 					}
 					h.zone = zone
+				}
+				if rapid.IntRange(0, 5).Draw(rt, "policy") == 0 {
+					h.consent = !h.consent
 				}
 			default:
 				h.step()

@@ -37,7 +37,7 @@ func (f *fold) person(id eventstore.PersonID) (*person, error) {
 		return nil, err
 	}
 	p := &person{
-		leftOut: flags != 0, tags: map[eventstore.Period]eventstore.Mark{}, conversations: map[spokenIn]eventstore.Mark{},
+		leftOut: f.t.leftOut(flags), tags: map[eventstore.Period]eventstore.Mark{}, conversations: map[spokenIn]eventstore.Mark{},
 		bots: map[eventstore.BotID]*access{},
 	}
 	f.cache.persons.put(id, p, 1)

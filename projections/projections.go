@@ -45,6 +45,9 @@ type Settings struct {
 	Grace time.Duration
 	// Keep is how long releases are kept after their period ended (default 730 days).
 	Keep time.Duration
+	// Consent says that only persons count who consented to statistics (purpose "analytics"), from then on. Without it everybody counts but who is
+	// restricted, objected, or said no. A change makes the figures of open periods anew.
+	Consent bool
 }
 
 // The defaults and bounds of [Settings].

@@ -349,9 +349,11 @@ func TestBytesOnDisk(t *testing.T) {
 		secrets[s] = []byte(s)
 	}
 	w.catchUp(t, r)
+	scanFiles(t, c.Dir, secrets)
 	w.tell(eventstore.PersonRestricted, w.order[0])
 	w.link(w.order[1], w.order[2])
 	w.catchUp(t, r)
+	scanFiles(t, c.Dir, secrets)
 	w.erase(w.order[3])
 	w.catchUp(t, r)
 	scanFiles(t, c.Dir, secrets)

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -29,6 +30,9 @@ var models = []*readmodel.Model{
 // errNoProjection names what exists: a problem's text can only be a constant.
 var errNoProjection = eventstore.Refuse(eventstore.KindNotFound, "projection",
 	"there is no such projection; there are: activity, intents, outcomes, latency, feedback, paths, utterances")
+
+// Models lists the registered read models, in the order of the dictionary.
+func Models() []*readmodel.Model { return slices.Clone(models) }
 
 func modelNamed(name string) (*readmodel.Model, error) {
 	for _, m := range models {

@@ -63,6 +63,8 @@ type header struct {
 	Vault  string `json:"vault"`
 	Zone   string `json:"zone"`
 	Models string `json:"models"`
+	// Consent is [Settings.Consent].
+	Consent bool `json:"consent,omitempty"`
 }
 
 // keyring is the tenant's database key, in use.
@@ -234,7 +236,7 @@ func (p *Projections) create(ctx context.Context, t *tenant) error {
 // begin puts a tenant to the beginning of the stream, in a batch.
 func (p *Projections) begin(b *pebble.Batch, t *tenant, s Settings) error {
 	t.zone = s.Zone
-	t.header = header{Vault: p.c.Keys.Vault().String(), Zone: s.Zone.String(), Models: fingerprint(p.models)}
+	t.header = header{Vault: p.c.Keys.Vault().String(), Zone: s.Zone.String(), Models: fingerprint(p.models), Consent: s.Consent}
 	raw, err := json.Marshal(t.header)
 	if err != nil {
 		return err
@@ -250,7 +252,7 @@ func (p *Projections) renew(t *tenant, cache *cache) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.header.Zone == s.Zone.String() && t.header.Models == fingerprint(p.models) {
+	if t.header.Zone == s.Zone.String() && t.header.Models == fingerprint(p.models) && t.header.Consent == s.Consent {
 		return nil
 	}
 	b := p.db.NewBatch()

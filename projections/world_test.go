@@ -35,6 +35,7 @@ type world struct {
 	ahead   int
 	between func()
 	zone    *time.Location
+	consent bool
 	k       int
 	now     time.Time
 	// floor is what retention has begun with.
@@ -91,7 +92,7 @@ func prf(key [32]byte, parts ...[]byte) (m eventstore.Mark) {
 
 func (w *world) settings(eventstore.TenantID) Settings {
 	s := w.rules
-	s.K, s.Zone = w.k, w.zone
+	s.K, s.Zone, s.Consent = w.k, w.zone, w.consent
 	return s
 }
 
@@ -207,7 +208,7 @@ func (w *world) tell(kind eventstore.PersonEventKind, person eventstore.PersonID
 	w.flush()
 	s := w.persons[person].set
 	e := eventstore.PersonEvent{Kind: kind, Persons: s.ids()}
-	if kind == eventstore.PersonRestricted || kind == eventstore.PersonObjected {
+	if kind == eventstore.PersonRestricted || kind == eventstore.PersonObjected || kind == eventstore.PersonAnalyticsRefused {
 		e.Marks = s.marks(nil)
 	}
 	w.announce(e)

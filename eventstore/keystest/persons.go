@@ -218,10 +218,13 @@ func (s *set) join(t *tenant, now time.Time) {
 	for _, p := range s.members[1:] {
 		joined = joined.Joined(p.state)
 	}
-	restricts, objects := false, false
+	restricts, objects, answers := false, false, false
+	granted, answered := joined.Consents[eventstore.PurposeAnalytics]
 	s.update(func(st eventstore.State) eventstore.State {
 		restricts = restricts || joined.Restricted && !st.Restricted
 		objects = objects || joined.Objected && !st.Objected
+		was, had := st.Consents[eventstore.PurposeAnalytics]
+		answers = answers || answered && (!had || was != granted)
 		return st.Joined(joined)
 	})
 	if restricts {
@@ -229,6 +232,9 @@ func (s *set) join(t *tenant, now time.Time) {
 	}
 	if objects {
 		t.owe(s.event(eventstore.PersonObjected), now)
+	}
+	if answers {
+		t.owe(s.event(eventstore.ConsentKind(eventstore.PurposeAnalytics, granted)), now)
 	}
 }
 

@@ -137,7 +137,8 @@ func joining(t *testing.T, s *suite) {
 			t.Errorf("the joined state: %+v", st)
 		}
 	}
-	same(t, "owed by the link", s.outboxKinds(t), []eventstore.PersonEventKind{eventstore.PersonLinked, eventstore.PersonRestricted, eventstore.PersonObjected})
+	same(t, "owed by the link", s.outboxKinds(t), []eventstore.PersonEventKind{
+		eventstore.PersonLinked, eventstore.PersonRestricted, eventstore.PersonObjected, eventstore.PersonAnalyticsGranted})
 	owed, err := s.Outbox(ctx, tenantA)
 	s.must(t, err)
 	for _, o := range owed {

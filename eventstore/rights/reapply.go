@@ -208,7 +208,11 @@ func (r *reapplication) withdraw(ctx context.Context, person eventstore.PersonID
 	if len(withdrawn) == 0 {
 		return false, nil
 	}
-	_, err := r.s.c.Keys.Change(ctx, r.tenant, person, "", func(st eventstore.State) eventstore.State {
+	var kind eventstore.PersonEventKind
+	if withdrawn[eventstore.PurposeAnalytics] {
+		kind = eventstore.PersonAnalyticsRefused
+	}
+	_, err := r.s.c.Keys.Change(ctx, r.tenant, person, kind, func(st eventstore.State) eventstore.State {
 		consents := maps.Clone(st.Consents)
 		if consents == nil {
 			consents = map[string]bool{}

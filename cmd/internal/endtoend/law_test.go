@@ -21,7 +21,7 @@ import (
 const shop eventstore.TenantID = "shop"
 
 // follow runs projections over a store until they have passed what is committed, and returns their cells.
-func follow(t *rapid.T, dir string, c projections.Config) map[string][]projections.ExactCell {
+func follow(t rapid.TB, dir string, c projections.Config) map[string][]projections.ExactCell {
 	c.Dir = dir
 	p, err := projections.Open(c)
 	if err != nil {

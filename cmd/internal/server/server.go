@@ -177,6 +177,7 @@ func (s *Server) openRooms(context.Context) error {
 	if err != nil {
 		return rebuildable(s.data.in("projections"), fmt.Errorf("opening the projections: %w", err))
 	}
+	s.registry.MustRegister(following{s.figures})
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Chunks: s.streams.Chunks(), Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
 		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Retention: s.settings.retention, Now: s.c.Now, Logger: s.c.Log,

@@ -44,5 +44,5 @@ func (t Tenant) Analytics() projections.Settings {
 	budget, _ := epsilon(t.EpsilonBudget)
 	grace, _ := hours(t.Grace)
 	keep, _ := retention(t.StatsRetention)
-	return projections.Settings{K: t.K, Zone: t.Zone(), Bound: uint64(t.Bound), Epsilon: e, Budget: budget, Grace: grace, Keep: keep}
+	return projections.Settings{K: t.K, Zone: t.Zone(), Bound: uint64(t.Bound), Epsilon: e, Budget: budget, Grace: grace, Keep: keep, Consent: t.Counted == "consent"}
 }

@@ -23,6 +23,8 @@ type Tenant struct {
 	Timezone string `json:"timezone"`
 	// K is the fewest distinct persons that a published figure may stand for.
 	K int `json:"k"`
+	// Counted is who counts in statistics: opt-out or consent.
+	Counted string `json:"analytics"`
 	// Controller names who is responsible for the data, DPOContact how to reach the data protection officer.
 	Controller string `json:"controller"`
 	DPOContact string `json:"dpo_contact"`
@@ -129,6 +131,9 @@ var tenantSettings = []tenantSetting{
 			return err == nil && n >= minK && n <= maxK && strconv.Itoa(n) == v
 		},
 		eventstore.Refuse(eventstore.KindInvalid, "k", "k is a whole number from 5 to 10000: a figure about fewer than 5 persons soon tells of one")},
+	{Description{"analytics", "opt-out", "opt-out or consent", "who counts in statistics: everybody but those who object, are restricted or said no (opt-out), or only those who consented to the purpose analytics, from then on (consent)"},
+		func(t *Tenant, v string) bool { t.Counted = v; return v == "opt-out" || v == "consent" },
+		eventstore.Refuse(eventstore.KindInvalid, "analytics", "analytics is opt-out or consent")},
 	{Description{"controller", "", "one line of at most 500 bytes", "who is responsible for the data (the controller), as people are told"},
 		func(t *Tenant, v string) bool { t.Controller = v; return isLine(v) },
 		eventstore.Refuse(eventstore.KindInvalid, "controller", "the controller is one line of at most 500 bytes")},
@@ -238,7 +243,7 @@ func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values ma
 func Validate(values map[string]string) error {
 	for name := range values {
 		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
-			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention")
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, analytics, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention")
 		}
 	}
 	for _, d := range tenantSettings {

@@ -47,7 +47,7 @@ func TestTenantSettings(t *testing.T) {
 	if _, err := a.Get(t.Context(), "elsewhere"); !errors.Is(err, eventstore.ErrNotFound) {
 		t.Errorf("an unknown tenant: %v", err)
 	}
-	if len(Describe()) != 13 {
+	if len(Describe()) != 14 {
 		t.Errorf("%d descriptions", len(Describe()))
 	}
 	for _, d := range Describe() {
@@ -63,6 +63,7 @@ func TestTenantRefusals(t *testing.T) {
 	for name, values := range map[string][]string{
 		"timezone":    {"Local", "SECRET", "../../etc/passwd", "europe/SECRET", strings.Repeat("x", 65)},
 		"k":           {"1", "4", "0", "-3", "10001", "SECRET", "1e3", " 10", "010", "99999999999999999999"},
+		"analytics":   {"SECRET", "Consent", "opt-in"},
 		"controller":  {"SECRET\nline", "\xff", strings.Repeat("x", 501)},
 		"dpo_contact": {"SECRET", "http://SECRET", "Name <SECRET@example.com>", "javascript:SECRET", "https://"},
 		"language":    {"SECRET", "FR", "de"},
