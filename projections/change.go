@@ -262,7 +262,7 @@ func (f *fold) removeRow(at tagKey, row *tagRow) error {
 				return err
 			}
 		}
-		if err := f.leave(key, c, row.mark); err != nil {
+		if err := f.leave(key, c, row.mark, row.alone); err != nil {
 			return err
 		}
 	}
@@ -307,6 +307,11 @@ func (f *fold) moveMark(period eventstore.Period, from, to eventstore.Mark) erro
 	if err != nil {
 		return err
 	}
+	if len(tags) > 0 {
+		if _, err := f.meet(period, to); err != nil {
+			return err
+		}
+	}
 	for _, at := range tags {
 		row, err := f.row(at)
 		if err != nil {
@@ -322,11 +327,11 @@ func (f *fold) moveMark(period eventstore.Period, from, to eventstore.Mark) erro
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(f.leave(key, c, from), f.enter(key, c, to)); err != nil {
+			if err := errors.Join(f.leave(key, c, from, false), f.enter(key, c, to, false)); err != nil {
 				return err
 			}
 		}
-		row.mark = to
+		row.mark, row.alone = to, false
 		if err := errors.Join(f.unjoin(at, from), f.join(at, to)); err != nil {
 			return err
 		}

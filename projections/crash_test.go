@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"reflect"
 	"sync"
@@ -141,6 +142,7 @@ func audit(t testing.TB, p *Projections) {
 			}
 		}
 	}
+	auditMembers(t, p, f)
 	found := 0
 	for _, m := range p.models {
 		err := f.t.eachCell(p.db, m, func(s storedCell) error {
@@ -159,6 +161,38 @@ func audit(t testing.TB, p *Projections) {
 	}
 	auditTalk(t, p, f, parts)
 	auditHistories(t, p, f)
+}
+
+// auditMembers: the row of a mark in a cell says how many tags of it stand there, and there is none for marks that do not.
+func auditMembers(t testing.TB, p *Projections, f *fold) {
+	t.Helper()
+	keys, values, err := scan(p.db, f.t.key(tableTag))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]uint64{}
+	for i, k := range keys {
+		period := parsePeriod(k[len(f.t.prefix)+1:])
+		row, err := f.parseTagRow(period, values[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range row.parts {
+			want[string(f.t.personKey(cellKey{model: part.model, period: period, id: part.cell}, row.mark[:]))]++
+		}
+	}
+	keys, values, err = scan(p.db, f.t.key(tablePerson))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range keys {
+		if n, _ := binary.Uvarint(values[i]); n != want[string(k)] {
+			t.Errorf("a mark in a cell stands for %d tags, want %d", n, want[string(k)])
+		}
+	}
+	if len(keys) != len(want) {
+		t.Errorf("%d marks stand in cells, want %d", len(keys), len(want))
+	}
 }
 
 // auditHistories: no history stands without its tag's row in the month.

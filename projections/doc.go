@@ -77,8 +77,8 @@
 //
 // # Batches and memory
 //
-// An event changes the row of its person's tag in three periods. Rows are changed in memory and written once a batch, of at most 4096 messages or about
-// 16 MiB; a cache of what was read and written last, of at most about 64 MiB a running tenant, spares reading them again. An error between reading and
+// An event changes the row of its person's tag in three periods. Rows are changed in memory and written once a batch, of at most 16384 messages or about
+// 32 MiB; a cache of what was read and written last, of at most about 64 MiB a running tenant, spares reading them again. An error between reading and
 // writing drops the batch and what the cache knows of it: what is counted is counted again from the position. Only answers of the vault that say to wait
 // (a fence, an outage) commit what stands before them, as the vault is asked before anything of a message is counted.
 //

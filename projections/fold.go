@@ -217,7 +217,7 @@ func (f *fold) add(at tagKey, row *tagRow, c contribution) error {
 			target.values = f.t.keys.sealValues(key, c.values)
 			f.made(key, 1)
 		}
-		if err := f.enter(key, target, row.mark); err != nil {
+		if err := f.enter(key, target, row.mark, row.alone); err != nil {
 			return err
 		}
 		p := part{model: key.model, cell: key.id}

@@ -14,10 +14,10 @@ type inCell struct {
 	mark eventstore.Mark
 }
 
-// enter counts one more tag of a mark in a cell, leave one less; the cell's persons are its distinct marks.
-func (f *fold) enter(key cellKey, c *cell, mark eventstore.Mark) error {
+// enter counts one more tag of a mark in a cell, leave one less; the cell's persons are its distinct marks. alone says that no other tag stands under the mark.
+func (f *fold) enter(key cellKey, c *cell, mark eventstore.Mark, alone bool) error {
 	at := inCell{key, mark}
-	n, err := f.tagsIn(at)
+	n, err := f.tagsIn(at, alone, 0)
 	if err != nil {
 		return err
 	}
@@ -28,9 +28,9 @@ func (f *fold) enter(key cellKey, c *cell, mark eventstore.Mark) error {
 	return nil
 }
 
-func (f *fold) leave(key cellKey, c *cell, mark eventstore.Mark) error {
+func (f *fold) leave(key cellKey, c *cell, mark eventstore.Mark, alone bool) error {
 	at := inCell{key, mark}
-	n, err := f.tagsIn(at)
+	n, err := f.tagsIn(at, alone, 1)
 	if err != nil {
 		return err
 	}
@@ -44,10 +44,13 @@ func (f *fold) leave(key cellKey, c *cell, mark eventstore.Mark) error {
 	return nil
 }
 
-// tagsIn is how many tags of a mark stand in a cell.
-func (f *fold) tagsIn(at inCell) (uint64, error) {
+// tagsIn is how many tags of a mark stand in a cell. For a tag that is alone under its mark it is known without asking the database.
+func (f *fold) tagsIn(at inCell, alone bool, known uint64) (uint64, error) {
 	if n, ok := f.inCells[at]; ok {
 		return n, nil
+	}
+	if alone {
+		return known, nil
 	}
 	raw, found, err := get(f.p.db, f.t.personKey(at.cell, at.mark[:]))
 	if err != nil || !found {

@@ -320,6 +320,7 @@ func TestLaw(t *testing.T) {
 		fresh := h.open(t, vfs.NewMem())
 		defer closing(t, fresh)
 		h.catchUp(t, newRunner(t, fresh))
+		audit(t, p)
 		got, rebuilt, plain := exact(t, p), exact(t, fresh), h.expected(models)
 		for _, m := range models {
 			if !reflect.DeepEqual(got[m.Name], rebuilt[m.Name]) {

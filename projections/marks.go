@@ -174,11 +174,33 @@ func (f *fold) stand(s *standing) error {
 			continue
 		}
 		f.touch(key, s.rows[i])
+		var err error
+		if s.rows[i].alone, err = f.meet(key.period, s.rows[i].mark); err != nil {
+			return err
+		}
 		if err := f.join(key, s.rows[i].mark); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// meet says whether nobody stands under a mark; who does is not alone any more.
+func (f *fold) meet(period eventstore.Period, mark eventstore.Mark) (nobody bool, err error) {
+	there, err := f.groups([]eventstore.PeriodMark{{Period: period, Mark: mark}})
+	if err != nil {
+		return false, err
+	}
+	for _, at := range there {
+		row, err := f.row(at)
+		if err != nil {
+			return false, err
+		}
+		if row != nil {
+			row.alone = false
+		}
+	}
+	return len(there) == 0, nil
 }
 
 // join and unjoin note which tags stand under a mark.

@@ -159,7 +159,7 @@ func (f *fold) take(at tagKey, row *tagRow, m *readmodel.Model, id cellID, sums 
 		return nil
 	}
 	row.parts = slices.Delete(row.parts, i, i+1)
-	return f.leave(key, c, row.mark)
+	return f.leave(key, c, row.mark, row.alone)
 }
 
 // shared is what a part can give of sums: what it has, and if that is its last fact, all of it.

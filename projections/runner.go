@@ -12,8 +12,8 @@ import (
 
 // Bounds of one batch: what it holds is in memory until it is committed.
 const (
-	batchItems = 4096
-	batchBytes = 16 << 20
+	batchItems = 16384
+	batchBytes = 32 << 20
 	// inCellBytes is about what a mark in a cell takes.
 	inCellBytes = 128
 )

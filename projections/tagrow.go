@@ -24,6 +24,8 @@ type tagKey struct {
 type tagRow struct {
 	mark  eventstore.Mark
 	parts []part
+	// alone says that no other tag stands under the mark, which spares asking who of it stands in a cell. Where it is not known it is false.
+	alone bool
 	// gone says that the tag stands nowhere any more.
 	gone bool
 }
