@@ -34,17 +34,18 @@ var (
 
 // owners says which rooms may import a big dependency (bench: as a peer to measure against).
 var owners = map[string][]string{
-	"github.com/nats-io/nats-server/": {"streams/natsembed", "bench"},
-	"github.com/nats-io/nats.go":      {"streams", "cmd/internal/server", "bench"},
-	"github.com/tink-crypto/":         {"keyvault", "eventstore/ledger"},
-	"github.com/cockroachdb/pebble/":  {"keyvault", "streams", "projections", "bench"},
-	"github.com/oklog/ulid/":          {"eventstore"},
-	"filippo.io/age":                  {"cmd/internal/backup"},
-	"github.com/hashicorp/":           {"keyvault/kms/hcvault"},
-	"github.com/parquet-go/":          {"projections/tabular"},
-	"modernc.org/":                    {"projections/sqltables"},
-	"github.com/aws/":                 {"keyvault/kms/awskms"},
-	module + "/keyvault/kms":          {"keyvault/kms", "cmd"},
+	"github.com/nats-io/nats-server/":  {"streams/natsembed", "bench"},
+	"github.com/nats-io/nats.go":       {"streams", "cmd/internal/server", "bench"},
+	"github.com/tink-crypto/":          {"keyvault", "eventstore/ledger"},
+	"github.com/cockroachdb/pebble/":   {"keyvault", "streams", "projections", "bench"},
+	"github.com/oklog/ulid/":           {"eventstore"},
+	"filippo.io/age":                   {"cmd/internal/backup"},
+	"github.com/hashicorp/vault/":      {"keyvault/kms/hcvault"},
+	"github.com/hashicorp/golang-lru/": {"eventstore/door"},
+	"github.com/parquet-go/":           {"projections/tabular"},
+	"modernc.org/":                     {"projections/sqltables"},
+	"github.com/aws/":                  {"keyvault/kms/awskms"},
+	module + "/keyvault/kms":           {"keyvault/kms", "cmd"},
 }
 
 func within(pkg, room string) bool { return pkg == room || strings.HasPrefix(pkg, room+"/") }

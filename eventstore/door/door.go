@@ -17,14 +17,23 @@
 // A notice and an answer to a question for consent are always kept: they are how the rules are met. Any other event is refused for a
 // restricted person (ErrWithheld), and for one who withdrew consent to storage, or never gave it where [Rules] ask for it first (ErrConsent).
 //
+// # Minimisation
+//
+// Before an event is sealed, each tenant's [Rules] leave out what is not kept (types, fields, entities, keys of data) and mask what is recognised (package
+// recognise), what the bot has marked as sensitive, and what it has marked earlier in the same conversation. A mask is the kind in brackets, such as [card]; the
+// spans of entities move along. Masking is repeated until nothing more is found, and masking what was masked changes nothing.
+//
+// The dictionary of a conversation is in memory alone, bounded, and forgotten an hour after its last use or at a restart: it reduces what is kept.
+//
 // # Not done here
 //
-// An address is not checked for being deliverable, and dots or tags in it are kept: they can name different humans.
+// Ids (handles, conversations, idempotency keys) are not masked: they are what they are for. An address is not checked for being deliverable, and dots or tags in it are kept: they can name different humans.
 package door
 
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -38,25 +47,38 @@ import (
 // PurposeStorage is the purpose of consent that decides whether events are kept.
 const PurposeStorage = "storage"
 
-// Rules are what a tenant decides. The zero value is good.
-type Rules struct {
-	// Region is the country of national phone numbers (ISO 3166-1, default FR).
-	Region string
-	// ConsentFirst keeps ordinary events only of persons who gave consent to storage.
-	ConsentFirst bool
-}
-
 // Door implements [eventstore.Door].
-type Door struct{ rules Rules }
+type Door struct {
+	names *dictionary
+
+	mu    sync.RWMutex
+	rules map[eventstore.TenantID]*policy
+	// other are the rules of tenants that have none of their own.
+	other *policy
+}
 
 var _ eventstore.Door = (*Door)(nil)
 
-// New makes a door.
+// New makes a door with the rules of tenants that have none of their own.
 func New(rules Rules) *Door {
-	if rules.Region == "" {
-		rules.Region = "FR"
+	return &Door{names: newDictionary(), rules: map[eventstore.TenantID]*policy{}, other: compile(rules)}
+}
+
+// Set gives a tenant rules of its own, for every event that comes from now on.
+func (d *Door) Set(tenant eventstore.TenantID, rules Rules) {
+	p := compile(rules)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rules[tenant] = p
+}
+
+func (d *Door) policy(tenant eventstore.TenantID) *policy {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if p := d.rules[tenant]; p != nil {
+		return p
 	}
-	return &Door{rules}
+	return d.other
 }
 
 // Admit implements [eventstore.Door].
@@ -76,12 +98,16 @@ func (d *Door) Admit(caller eventstore.Caller, e eventstore.Event, received time
 		}
 		e.Bot = caller.Bot
 	}
-	id, err := d.identity(e)
+	p := d.policy(caller.Tenant)
+	id, err := p.identity(e)
 	if err != nil {
 		return eventstore.Event{}, err
 	}
 	e.Identity = &id
-	if e.Also, err = d.also(id, e.Also); err != nil {
+	if e.Also, err = p.also(id, e.Also); err != nil {
+		return eventstore.Event{}, err
+	}
+	if err := d.minimise(p, talk{caller.Tenant, e.Bot, e.Conversation}, &e, received); err != nil {
 		return eventstore.Event{}, err
 	}
 	return e, nil
@@ -101,9 +127,9 @@ var (
 )
 
 // identity is the canonical handle of an event's person.
-func (d *Door) identity(e eventstore.Event) (eventstore.Identity, error) {
+func (p *policy) identity(e eventstore.Event) (eventstore.Identity, error) {
 	if e.Identity != nil {
-		return d.Canonical(*e.Identity)
+		return p.canonical(*e.Identity)
 	}
 	if e.Bot == "" {
 		return eventstore.Identity{}, errNoBot
@@ -116,10 +142,10 @@ func (d *Door) identity(e eventstore.Event) (eventstore.Identity, error) {
 }
 
 // also gives the canonical further handles, each once and in a slice of its own.
-func (d *Door) also(id eventstore.Identity, also []eventstore.Identity) ([]eventstore.Identity, error) {
+func (p *policy) also(id eventstore.Identity, also []eventstore.Identity) ([]eventstore.Identity, error) {
 	var out []eventstore.Identity
 	for _, a := range also {
-		c, err := d.Canonical(a)
+		c, err := p.canonical(a)
 		if err != nil {
 			return nil, err
 		}
@@ -131,14 +157,18 @@ func (d *Door) also(id eventstore.Identity, also []eventstore.Identity) ([]event
 }
 
 // Canonical implements [eventstore.Door].
-func (d *Door) Canonical(id eventstore.Identity) (eventstore.Identity, error) {
+func (d *Door) Canonical(tenant eventstore.TenantID, id eventstore.Identity) (eventstore.Identity, error) {
+	return d.policy(tenant).canonical(id)
+}
+
+func (p *policy) canonical(id eventstore.Identity) (eventstore.Identity, error) {
 	if !eventstore.ValidNamespace(id.Namespace) {
 		return eventstore.Identity{}, errNamespace
 	}
 	if !utf8.ValidString(id.ID) || strings.IndexByte(id.ID, 0) >= 0 || len(id.ID) > eventstore.MaxIdentity {
 		return eventstore.Identity{}, errText
 	}
-	s, err := d.canonical(id.Namespace, id.ID)
+	s, err := p.spelling(id.Namespace, id.ID)
 	if err != nil {
 		return eventstore.Identity{}, err
 	}
@@ -148,14 +178,14 @@ func (d *Door) Canonical(id eventstore.Identity) (eventstore.Identity, error) {
 	return eventstore.Identity{Namespace: id.Namespace, ID: s}, nil
 }
 
-func (d *Door) canonical(namespace, s string) (string, error) {
+func (p *policy) spelling(namespace, s string) (string, error) {
 	switch namespace {
 	case eventstore.NamespaceConversation:
 		return s, nil
 	case eventstore.NamespaceEmail:
 		return email(s)
 	case eventstore.NamespacePhone:
-		return d.phone(s)
+		return p.phone(s)
 	}
 	return trim(s), nil
 }
@@ -172,8 +202,8 @@ func email(s string) (string, error) {
 	return s, nil
 }
 
-func (d *Door) phone(s string) (string, error) {
-	n, err := phonenumbers.Parse(trim(s), d.rules.Region)
+func (p *policy) phone(s string) (string, error) {
+	n, err := phonenumbers.Parse(trim(s), p.region)
 	if err != nil || !phonenumbers.IsPossibleNumber(n) { // its error is not passed on: it could repeat the number
 		return "", errPhone
 	}
@@ -181,7 +211,7 @@ func (d *Door) phone(s string) (string, error) {
 }
 
 // Consent implements [eventstore.Door].
-func (d *Door) Consent(_ eventstore.Caller, e eventstore.Event, s eventstore.State) error {
+func (d *Door) Consent(caller eventstore.Caller, e eventstore.Event, s eventstore.State) error {
 	if e.Type == eventstore.TypeConsent || e.Type == eventstore.TypeNotice {
 		return nil
 	}
@@ -189,7 +219,7 @@ func (d *Door) Consent(_ eventstore.Caller, e eventstore.Event, s eventstore.Sta
 		return eventstore.ErrWithheld
 	}
 	granted, answered := s.Consents[PurposeStorage]
-	if answered && !granted || !answered && d.rules.ConsentFirst {
+	if answered && !granted || !answered && d.policy(caller.Tenant).ConsentFirst {
 		return eventstore.ErrConsent
 	}
 	return nil

@@ -43,7 +43,7 @@ func TestCanonical(t *testing.T) {
 		{"", "x", ""},
 		{"conversation", "shop/ c1", "shop/ c1"},
 	} {
-		got, err := door.New(door.Rules{}).Canonical(eventstore.Identity{Namespace: c.namespace, ID: c.in})
+		got, err := door.New(door.Rules{}).Canonical(eventstore.DefaultTenant, eventstore.Identity{Namespace: c.namespace, ID: c.in})
 		if c.want == "" {
 			if !errors.Is(err, eventstore.ErrInvalid) {
 				t.Errorf("%s %q: %q, %v", c.namespace, c.in, got.ID, err)
@@ -57,7 +57,7 @@ func TestCanonical(t *testing.T) {
 			t.Errorf("%s %q: %q, %v, want %q", c.namespace, c.in, got.ID, err, c.want)
 		}
 	}
-	if got, err := door.New(door.Rules{Region: "GB"}).Canonical(eventstore.Identity{Namespace: "phone", ID: "020 7946 0958"}); err != nil || got.ID != "+442079460958" {
+	if got, err := door.New(door.Rules{Regions: []string{"GB"}}).Canonical(eventstore.DefaultTenant, eventstore.Identity{Namespace: "phone", ID: "020 7946 0958"}); err != nil || got.ID != "+442079460958" {
 		t.Errorf("a national number of another region: %q, %v", got.ID, err)
 	}
 }
@@ -69,11 +69,11 @@ func TestCanonicalTwiceIsOnce(t *testing.T) {
 			Namespace: rapid.SampledFrom([]string{"email", "phone", "web"}).Draw(t, "namespace"),
 			ID:        rapid.OneOf(rapid.String(), rapid.StringMatching(`[\pL\s]{1,8}@[\pL.]{1,8}`), rapid.StringMatching(`\+?[0-9 ]{3,18}`)).Draw(t, "id"),
 		}
-		once, err := d.Canonical(id)
+		once, err := d.Canonical(eventstore.DefaultTenant, id)
 		if err != nil {
 			return
 		}
-		twice, err := d.Canonical(once)
+		twice, err := d.Canonical(eventstore.DefaultTenant, once)
 		if err != nil || twice != once {
 			t.Fatalf("%q became %q, then %q, %v", id.ID, once.ID, twice.ID, err)
 		}
@@ -180,18 +180,18 @@ func FuzzCanonical(f *testing.F) {
 	f.Add("web", "e\u0301")
 	d := door.New(door.Rules{})
 	f.Fuzz(func(t *testing.T, namespace, id string) {
-		once, err := d.Canonical(eventstore.Identity{Namespace: namespace, ID: id})
+		once, err := d.Canonical(eventstore.DefaultTenant, eventstore.Identity{Namespace: namespace, ID: id})
 		if err != nil {
 			return
 		}
-		if twice, err := d.Canonical(once); err != nil || twice != once {
+		if twice, err := d.Canonical(eventstore.DefaultTenant, once); err != nil || twice != once {
 			t.Fatalf("%q, then %q, %v", once.ID, twice.ID, err)
 		}
 	})
 }
 
 func ExampleDoor_Canonical() {
-	id, err := door.New(door.Rules{}).Canonical(eventstore.Identity{Namespace: "phone", ID: "06 12 34 56 78"})
+	id, err := door.New(door.Rules{}).Canonical(eventstore.DefaultTenant, eventstore.Identity{Namespace: "phone", ID: "06 12 34 56 78"})
 	fmt.Println(id.ID, err)
 	fmt.Println(id) // a handle does not print by itself
 	// Output:

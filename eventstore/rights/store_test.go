@@ -15,7 +15,9 @@ type open struct{}
 func (open) Admit(_ eventstore.Caller, e eventstore.Event, _ time.Time) (eventstore.Event, error) {
 	return e, nil
 }
-func (open) Canonical(id eventstore.Identity) (eventstore.Identity, error) { return id, nil }
+func (open) Canonical(_ eventstore.TenantID, id eventstore.Identity) (eventstore.Identity, error) {
+	return id, nil
+}
 func (open) Consent(eventstore.Caller, eventstore.Event, eventstore.State) error {
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 // fakeDoor does as much of the door as these tests need.
 type fakeDoor struct{}
 
-func (fakeDoor) Canonical(id eventstore.Identity) (eventstore.Identity, error) {
+func (fakeDoor) Canonical(_ eventstore.TenantID, id eventstore.Identity) (eventstore.Identity, error) {
 	if id.Namespace == "" || id.ID == "" {
 		return id, eventstore.Refuse(eventstore.KindInvalid, "identity", "an identity has a namespace and an id")
 	}
@@ -46,7 +46,7 @@ func (d fakeDoor) Admit(caller eventstore.Caller, e eventstore.Event, received t
 		e.Identity = &eventstore.Identity{Namespace: "conversation", ID: string(e.Bot) + "/" + string(e.Conversation)}
 		return e, nil
 	}
-	id, err := d.Canonical(*e.Identity)
+	id, err := d.Canonical(caller.Tenant, *e.Identity)
 	e.Identity = &id
 	return e, err
 }

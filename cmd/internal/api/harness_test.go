@@ -83,6 +83,7 @@ func newHarness(t *testing.T, change ...func(*Config)) *harness {
 			t.Fatal(err)
 		}
 	}
+	h.vault.Now = h.clock.now
 	h.store = &fakeStore{vault: h.vault, now: h.clock.now, events: map[eventstore.PersonID][]eventstore.Recorded{}, keys: map[string]int{}}
 	h.rights, h.ledger, h.stats = &fakeRights{vault: h.vault, store: h.store}, &fakeLedger{}, &fakeStats{}
 	tokens := access.New(h.vault, h.clock.now)

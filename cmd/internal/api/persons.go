@@ -103,7 +103,7 @@ func (a *API) registerPersons() {
 }
 
 func (a *API) lookupPersons(ctx context.Context, c *call, in *lookupInput) (*reply[lookupOutput], error) {
-	ids, err := a.canonical(in.Body.Identities)
+	ids, err := a.canonical(c.tenant, in.Body.Identities)
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +117,11 @@ func (a *API) lookupPersons(ctx context.Context, c *call, in *lookupInput) (*rep
 	return ok(lookupOutput{persons}), nil
 }
 
-func (a *API) canonical(ids []eventstore.Identity) ([]eventstore.Identity, error) {
+func (a *API) canonical(tenant eventstore.TenantID, ids []eventstore.Identity) ([]eventstore.Identity, error) {
 	out := make([]eventstore.Identity, len(ids))
 	for i, id := range ids {
 		var err error
-		if out[i], err = a.Door.Canonical(id); err != nil {
+		if out[i], err = a.Door.Canonical(tenant, id); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +129,7 @@ func (a *API) canonical(ids []eventstore.Identity) ([]eventstore.Identity, error
 }
 
 func (a *API) admitPerson(ctx context.Context, c *call, in *admitInput) (*reply[rights.Admitted], error) {
-	ids, err := a.canonical(in.Body.Identities)
+	ids, err := a.canonical(c.tenant, in.Body.Identities)
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (p *pipeline) lane(e *eventstore.Event) uint64 {
 	h.SetSeed(p.seed)
 	if e.Identity == nil {
 		h.WriteString(string(e.Conversation))
-	} else if id, err := p.a.Door.Canonical(*e.Identity); err == nil {
+	} else if id, err := p.a.Door.Canonical(p.caller.Tenant, *e.Identity); err == nil {
 		h.WriteString(id.Namespace + "\x00" + id.ID)
 	}
 	return h.Sum64() % lanes
