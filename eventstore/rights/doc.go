@@ -68,6 +68,20 @@
 // A restriction withholds the events from readers, stops appends and takes the person out of the open figures; an objection does the last alone; a hold
 // stops erasure and retention.
 //
+// # The register of requests
+//
+// [Service.File] enters what people ask for, also what a bot files, unverified; [Service.Decide] verifies, executes, approves, answers, refuses or ends it. A request
+// is one row in TableRequests. Each step makes its ledger entry (codes, references, a hash of the request's id) and then stores the row; asked again after a
+// failure it makes the entry once more. The effect has entries of its own, in the name of who asked for it:
+//
+//	execute  the row says work; an erasure, restriction or objection is carried out by then, or by Run; the row says executed, and which erasure it was
+//
+// A copy is executed by the export itself, once it is whole. The row holds the person's id in place of the handle as soon as the store knows one, so that the register
+// tells of no handle that was erased. A handle of nobody, and the words of an order, go after Config.NoteLife.
+//
+// [Service.EraseOrWait] keeps in the register what a legal hold stops, and what somebody else has to approve: it is carried out when the hold is over or
+// the approval there, also after a crash, and never after it was withdrawn. So is an erasure that a hold stopped after its ledger entry.
+//
 // # Expiring
 //
 // [Service.Run] looks at each tenant's retention once a day, and [Service.Expire] is asked by hand. A run is one row in TableRetention and goes through these

@@ -100,7 +100,7 @@ func (s *Service) open(ctx context.Context, tenant eventstore.TenantID, p *page,
 	if err != nil {
 		return nil, Erasure{}, err
 	}
-	w := &run{lock: newLock(), request: r, scope: r.Scope, row: row{Actor: actor, Cutoff: cutoff, Led: persons(set), References: references(set), Erasure: Erasure{
+	w := &run{lock: newLock(), request: r, scope: r.Scope, row: row{Actor: actor, Register: r.register, Cutoff: cutoff, Led: persons(set), References: references(set), Erasure: Erasure{
 		ID: id.String(), Person: person, Persons: persons(set), Reason: r.Reason, Scope: r.Scope, Stages: map[Stage]time.Time{},
 		RefusedUntil: RefusedUntil(s.now(), r.RefuseFor),
 	}}}
@@ -345,6 +345,9 @@ func (s *Service) destroy(ctx context.Context, tenant eventstore.TenantID, p *pa
 
 // refuse ends a run that a legal hold stopped before the fence: the ledger is told that its entry had no effect.
 func (s *Service) refuse(ctx context.Context, tenant eventstore.TenantID, p *page, w *run) error {
+	if err := s.waitFor(ctx, tenant, w); err != nil {
+		return err
+	}
 	if err := s.enter(ctx, tenant, w, ActErasureRefused); err != nil {
 		return err
 	}

@@ -35,6 +35,8 @@ type Document struct {
 	// Events are those of the whole linked set, in order.
 	Events []eventstore.Recorded `json:"events"`
 	Ending
+	// entry is the number of its ledger entry.
+	entry uint64
 }
 
 // Ending is what stands behind the events; that it is there says that the document is complete.
@@ -59,7 +61,7 @@ func (s *Service) Export(ctx context.Context, tenant eventstore.TenantID, actor 
 	if err != nil {
 		return Document{}, err
 	}
-	return d, nil
+	return d, s.noteExport(ctx, tenant, d.Persons, d.entry)
 }
 
 // ExportTo writes a person's copy as one JSON document, in memory that does not grow with the number of events. After an error what was
@@ -100,12 +102,15 @@ func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.T
 	if out.err != nil {
 		return out.err
 	}
-	return out.w.Flush()
+	if err := out.w.Flush(); err != nil {
+		return err
+	}
+	return s.noteExport(ctx, tenant, d.Persons, d.entry)
 }
 
 // begin makes the ledger entry and everything but the events.
 func (s *Service) begin(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Document, error) {
-	set, err := s.enterSet(ctx, tenant, actor, eventstore.ActExported, person, func(set []eventstore.PersonRecord) error {
+	set, n, err := s.enterSetNumbered(ctx, tenant, actor, eventstore.ActExported, person, func(set []eventstore.PersonRecord) error {
 		if restricted(set) && actor.Role != eventstore.RoleDPO {
 			return eventstore.ErrWithheld
 		}
@@ -121,7 +126,7 @@ func (s *Service) begin(ctx context.Context, tenant eventstore.TenantID, actor A
 	// Ambiguous handles are left out: they may be another human's.
 	return Document{
 		Format: exportFormat, Generated: s.now(), Person: p.Person, Persons: p.Persons, State: p.State, Created: p.Created,
-		Identities: p.Identities, Consents: p.Consents, ExpiredBefore: p.ExpiredBefore, Events: []eventstore.Recorded{},
+		Identities: p.Identities, Consents: p.Consents, ExpiredBefore: p.ExpiredBefore, Events: []eventstore.Recorded{}, entry: n,
 	}, nil
 }
 

@@ -61,16 +61,23 @@ func (s *Service) linked(ctx context.Context, tenant eventstore.TenantID, person
 
 // enterSet finds a linked set and makes the ledger entry of an act on it. ErrKeyLost beside the errors of [eventstore.Keys.Gate].
 func (s *Service) enterSet(ctx context.Context, tenant eventstore.TenantID, actor Actor, act eventstore.Act, person eventstore.PersonID, may func([]eventstore.PersonRecord) error) ([]eventstore.PersonRecord, error) {
+	set, _, err := s.enterSetNumbered(ctx, tenant, actor, act, person, may)
+	return set, err
+}
+
+// enterSetNumbered is enterSet for who needs the number of the entry.
+func (s *Service) enterSetNumbered(ctx context.Context, tenant eventstore.TenantID, actor Actor, act eventstore.Act, person eventstore.PersonID, may func([]eventstore.PersonRecord) error) ([]eventstore.PersonRecord, uint64, error) {
 	set, err := s.linked(ctx, tenant, person)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if may != nil {
 		if err := may(set); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return set, s.record(ctx, tenant, actor, act, references(set), len(set))
+	n, err := s.recordNumbered(ctx, tenant, actor, act, references(set), len(set))
+	return set, n, err
 }
 
 // Show says what is known of a person. Errors as [eventstore.Keys.Gate].

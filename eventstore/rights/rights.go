@@ -39,6 +39,11 @@ type Config struct {
 	Certifier eventstore.Certifier
 	// BackupsUntil is when the last backup that was made before now must not be used any more; zero if there is none (nil: there are none).
 	BackupsUntil func(context.Context, eventstore.TenantID) (time.Time, error)
+	// AnswerWithin is what a tenant promises about requests (nil: 15 days), FourEyes whether its erasures need the approval of somebody else (nil: none do), and
+	// Owner whom an access token belongs to (nil: nobody is known, so nobody can approve). ErrNotFound for a token that is not there.
+	AnswerWithin func(eventstore.TenantID) time.Duration
+	FourEyes     func(eventstore.TenantID) bool
+	Owner        func(context.Context, eventstore.TenantID, eventstore.TokenID) (string, error)
 	// Logger is told what Run could not do yet (nil: nobody).
 	Logger *slog.Logger
 }
@@ -62,6 +67,8 @@ type Service struct {
 	book    book
 	states  stateBook
 	aging   aging
+
+	register register
 }
 
 // New makes the service. Call [Service.Resume] for each tenant before serving, and [Service.Run] to let erasures complete in the background.
@@ -96,10 +103,15 @@ type Actor struct {
 
 // record makes the ledger entry of an act on a linked set. Nothing is done when it fails.
 func (s *Service) record(ctx context.Context, tenant eventstore.TenantID, a Actor, act eventstore.Act, references []eventstore.LedgerReference, count int) error {
-	_, err := s.c.Ledger.Record(ctx, tenant, eventstore.Entry{
+	_, err := s.recordNumbered(ctx, tenant, a, act, references, count)
+	return err
+}
+
+// recordNumbered is record for who needs the number of the entry.
+func (s *Service) recordNumbered(ctx context.Context, tenant eventstore.TenantID, a Actor, act eventstore.Act, references []eventstore.LedgerReference, count int) (uint64, error) {
+	return s.c.Ledger.Record(ctx, tenant, eventstore.Entry{
 		Time: s.now(), Act: act, Token: a.Token, Role: a.Role, References: references, Count: uint64(count),
 	})
-	return err
 }
 
 // Request is a request for erasure.
@@ -110,6 +122,8 @@ type Request struct {
 	Scope  eventstore.Scope  `json:"scope"`
 	// RefuseFor asks that every event naming a handle of the person is refused for so long (0: not); at most [eventstore.MaxRefusal].
 	RefuseFor time.Duration `json:"refuse_for,omitempty"`
+	// register is the request of the register that it is carried out for.
+	register string
 }
 
 // Stage is a stage of an erasure.

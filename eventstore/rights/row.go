@@ -21,6 +21,8 @@ type row struct {
 	Erasure
 	Actor   Actor  `json:"actor"`
 	Subject []byte `json:"subject,omitempty"`
+	// Register is the id of the request of the register that it carries out, if it does.
+	Register string `json:"register,omitempty"`
 	// Led are the persons that lead here: all of Persons, but for those that joined and were in another erasure already.
 	Led []eventstore.PersonID `json:"led"`
 	// References are those that the ledger entry names.

@@ -80,6 +80,9 @@ func (s *Service) pass(ctx context.Context) {
 		if err := s.resumeStates(ctx, tenant); err != nil && ctx.Err() == nil {
 			s.c.Logger.Warn("a change of state waits", "tenant", tenant, "error", err)
 		}
+		if err := s.carryOutAll(ctx, tenant); err != nil && ctx.Err() == nil {
+			s.c.Logger.Warn("a request waits", "tenant", tenant, "error", err)
+		}
 	}
 	for _, step := range []func(context.Context, eventstore.TenantID, *page, *run) error{s.settle, s.project, s.remove} {
 		for _, tenant := range tenants {
@@ -142,6 +145,9 @@ func (s *Service) sweep(ctx context.Context) {
 		rows, notes, err := s.rows(ctx, tenant)
 		if err != nil {
 			continue
+		}
+		if err := s.forgetRequests(ctx, tenant); err != nil {
+			s.c.Logger.Warn("what expired of a request waits to be forgotten", "tenant", tenant, "error", err)
 		}
 		if err := s.forgetScopes(ctx, tenant, rows); err != nil {
 			s.c.Logger.Warn("the name of an erased conversation waits to be forgotten", "tenant", tenant, "error", err)
