@@ -35,6 +35,9 @@ func benchMemory(ctx context.Context, o options, r *report) error {
 	if err := resident("append", func() error { _, err := s.fill(ctx, persons, events); return err }); err != nil {
 		return err
 	}
+	if n := s.again.Load(); n > 0 {
+		r.add(figure{Name: "memory/append/again", Value: float64(n), Unit: "appends"})
+	}
 	if err := resident("replay", func() error {
 		for _, err := range s.store.Replay(ctx, tenant, 0) {
 			if err != nil {

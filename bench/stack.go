@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +30,7 @@ type stack struct {
 	store *eventstore.Store
 	conn  *nats.Conn
 	close []func() error
+	again atomic.Int64 // appends that were sent again
 }
 
 func openStack(ctx context.Context, dir string) (s *stack, err error) {
@@ -98,14 +101,24 @@ func message(person int, key string) eventstore.Event {
 	}
 }
 
+// insist appends as a bot does: where the machine was too busy to answer in time, it sends the event again.
+func (s *stack) insist(ctx context.Context, e eventstore.Event) error {
+	for try := 1; ; try++ {
+		_, err := s.store.Append(ctx, caller, e)
+		if err == nil || !errors.Is(err, eventstore.ErrUnavailable) || try == 20 {
+			return err
+		}
+		s.again.Add(1)
+	}
+}
+
 // fill appends events of persons in turn, many in flight, and returns how long that took. Each person's events are in order.
 func (s *stack) fill(ctx context.Context, persons, events int) (time.Duration, error) {
 	const callers = 512
 	start := time.Now()
 	for done := 0; done < events; done += persons {
 		if _, _, err := inParallel(callers, min(persons, events-done), func(i int) error {
-			_, err := s.store.Append(ctx, caller, message(i, ""))
-			return err
+			return s.insist(ctx, message(i, ""))
 		}); err != nil {
 			return time.Since(start), fmt.Errorf("filling: %w", err)
 		}

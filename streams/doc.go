@@ -29,6 +29,10 @@
 // The index has no write-ahead log: after a crash it stands as at its last flush and is brought up to date from the journals, which are trimmed
 // behind a flush only. (index.db and not index, which can be a tenant's name.)
 //
+// # Reading
+//
+// Reads are batched direct gets, one batch ahead. A long replay on a single server goes through an ephemeral consumer, which is cheaper; direct gets finish what it leaves.
+//
 // # Guaranteed
 //
 //   - A nil error of Wait or AppendRecord: the message is synced in the journal, and stands in the stream (Journalled messages and records: it

@@ -100,7 +100,11 @@ func (s *Streams) read(ctx context.Context, sp spec, subject string, after uint6
 		stopped := false
 		var yielded uint64
 		var t tally
-		err = w.remote.each(ctx, subject, after+1, to, func(m message) bool {
+		each := func(fn func(message) bool) error { return w.remote.each(ctx, subject, after+1, to, fn) }
+		if subject == everything {
+			each = func(fn func(message) bool) error { return w.remote.all(ctx, after+1, to, fn) }
+		}
+		err = each(func(m message) bool {
 			if m.subject == sp.filler() {
 				return true
 			}

@@ -22,9 +22,10 @@ const (
 
 // remote is a stream as the server has it.
 type remote struct {
-	js    jetstream.JetStream
-	reads *nats.Conn
-	spec  spec
+	js     jetstream.JetStream
+	reads  *nats.Conn
+	readJS jetstream.JetStream // over reads
+	spec   spec
 	// clustered: one of several servers answers a direct get, see leader.go.
 	clustered bool
 }

@@ -82,11 +82,12 @@ func (c Config) withDefaults() (Config, error) {
 
 // Streams implements [eventstore.Log] and [eventstore.Records] over JetStream. It is safe for concurrent use.
 type Streams struct {
-	c     Config
-	js    jetstream.JetStream
-	index *index
-	lock  io.Closer
-	pace  pace
+	c      Config
+	js     jetstream.JetStream
+	readJS jetstream.JetStream
+	index  *index
+	lock   io.Closer
+	pace   pace
 
 	opening sync.Mutex // one Open, OpenRecords or EraseTenant at a time
 	mu      sync.Mutex
@@ -125,6 +126,10 @@ func open(c Config) (*Streams, error) {
 	if err != nil {
 		return nil, fmt.Errorf("streams: %w", err)
 	}
+	readJS, err := jetstream.New(c.Reads)
+	if err != nil {
+		return nil, fmt.Errorf("streams: %w", err)
+	}
 	if err := c.FS.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the log: %w", err)
 	}
@@ -143,7 +148,7 @@ func open(c Config) (*Streams, error) {
 	if err := syncUp(c.FS, c.Dir); err != nil {
 		return nil, errors.Join(err, x.close(), lock.Close())
 	}
-	s := &Streams{c: c, js: js, index: x, lock: lock, writers: map[spec]*writer{}}
+	s := &Streams{c: c, js: js, readJS: readJS, index: x, lock: lock, writers: map[spec]*writer{}}
 	s.pace.every = time.Second / time.Duration(c.RemoveRate)
 	return s, nil
 }
@@ -184,7 +189,7 @@ func (s *Streams) Close() error {
 
 // remote is a stream as the server has it.
 func (s *Streams) remote(sp spec) remote {
-	return remote{js: s.js, reads: s.c.Reads, spec: sp, clustered: s.c.Conn.ConnectedClusterName() != ""}
+	return remote{js: s.js, reads: s.c.Reads, readJS: s.readJS, spec: sp, clustered: s.c.Conn.ConnectedClusterName() != ""}
 }
 
 var errClosed = eventstore.Refuse(eventstore.KindUnavailable, "", "the log is closed")
