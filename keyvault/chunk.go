@@ -56,7 +56,8 @@ func (v *Vault) OpenChunk(key, ciphertext, associated []byte) ([]byte, error) {
 	if _, err := io.ReadFull(r, out); err != nil {
 		return nil, eventstore.ErrDamaged
 	}
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF { // the whole of it was authentic, and no more
+	// The whole of it must be authentic, and no more. One Read is not enough: of an empty chunk the first answers nothing, and no error.
+	if _, err := io.ReadFull(r, make([]byte, 1)); err != io.EOF {
 		return nil, eventstore.ErrDamaged
 	}
 	return out, nil

@@ -23,11 +23,11 @@ func TestReadme(t *testing.T) {
 		t.Fatal("the README's five minutes do not begin with building and serving")
 	}
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "bin", "oubli"), "github.com/oubli-store/oubli/cmd/oubli").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin", "oubli"), "github.com/oubli-store/oubli/cmd/oubli").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // building has its own pace
+	defer cancel()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
