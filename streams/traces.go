@@ -17,7 +17,8 @@ import (
 )
 
 // Traces implements [eventstore.Log]. In the journal it looks at every record that can be read, void ones too; what is behind a torn end was never
-// acknowledged and goes with its segment. In the files of the stream it looks for the subjects as bytes, wherever they stand.
+// acknowledged and goes with its segment. In the files of the stream it looks for the subjects as bytes, wherever they stand; a summary of the server's that is
+// out of date is taken away.
 func (s *Streams) Traces(ctx context.Context, tenant eventstore.TenantID, of []eventstore.Removed) (out eventstore.Traces, err error) {
 	return s.traces(ctx, convSpec(tenant), of)
 }
@@ -123,6 +124,7 @@ func (l lookout) inFiles(ctx context.Context, sp spec, dir string) (map[eventsto
 	if len(roots) == 0 {
 		return nil, errors.New("there are none")
 	}
+	var summaries []string
 	for _, root := range roots {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -131,16 +133,43 @@ func (l lookout) inFiles(ctx context.Context, sp spec, dir string) (map[eventsto
 			if err != nil || e.IsDir() {
 				return err
 			}
-			if err = l.inFile(ctx, sp, path, found); errors.Is(err, fs.ErrNotExist) {
+			if e.Name() == summaryFile {
+				summaries = append(summaries, path)
 				return nil
 			}
-			return err
+			return l.inFile(ctx, sp, path, found)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
+	for _, path := range summaries {
+		if err := l.inSummary(ctx, sp, path, found); err != nil {
+			return nil, err
+		}
+	}
 	return found, nil
+}
+
+// summaryFile is the server's list of a stream's subjects and blocks. It is read at a start behind an orderly stop, and written at that stop and every few
+// minutes, each time if the stream has changed since; until then it lists who is gone.
+const summaryFile = "index.db"
+
+// inSummary takes away a summary that lists persons of whom no other file holds anything: the stream has changed since it was written, so the
+// server writes it anew. Who has messages still is found there, not here.
+func (l lookout) inSummary(ctx context.Context, sp spec, path string, found map[eventstore.PersonID]bool) error {
+	gone := maps.Clone(l)
+	for p := range found {
+		delete(gone, p)
+	}
+	listed := map[eventstore.PersonID]bool{}
+	if err := gone.inFile(ctx, sp, path, listed); err != nil || len(listed) == 0 {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 const (
@@ -152,9 +181,12 @@ const (
 	beforeSubject = 18
 )
 
-// inFile looks for subjects in a file, in pieces that overlap.
+// inFile looks for subjects in a file, in pieces that overlap. A file that is not there holds nothing.
 func (l lookout) inFile(ctx context.Context, sp spec, path string, found map[eventstore.PersonID]bool) error {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

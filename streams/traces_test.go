@@ -69,3 +69,55 @@ func TestTracesOfWhatOnlyLooksRemoved(t *testing.T) {
 		t.Errorf("the other has %d", len(got))
 	}
 }
+
+// TestTracesInTheSummary: what the server wrote at its last stop lists who is removed since, until it is written anew; it is taken away, and nothing else is
+// lost with it.
+func TestTracesInTheSummary(t *testing.T) {
+	r := newRoom(t, func(c *Config) { c.Settle, c.RemoveRate = quick, 5000 })
+	r.openTenant()
+	p := r.fill(5)
+	keeper := r.fill(5)
+	r.trimmed()
+	restart := func() {
+		r.stop()
+		r.startServer()
+		r.openLog()
+		r.openTenant()
+	}
+	restart()
+	ctx, of := context.Background(), []eventstore.Removed{{Person: p}}
+	summary := filepath.Join(r.s.c.Files, "jetstream", "$G", "streams", "CONV_default", "msgs", summaryFile)
+	listed := func() bool {
+		b, err := os.ReadFile(summary)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return bytes.Contains(b, []byte(p.String()))
+	}
+	if !listed() {
+		t.Fatal("the summary does not list who has messages")
+	}
+	if found, err := r.s.Traces(ctx, tenant, of); err != nil || len(found.Files) != 1 {
+		t.Errorf("before the removal: %+v, %v", found, err)
+	}
+	if !listed() {
+		t.Error("a summary that is right was taken away")
+	}
+	if err := r.s.Remove(ctx, tenant, eventstore.Removal{Persons: []eventstore.PersonID{p}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.trimmed()
+	if found, err := r.s.Traces(ctx, tenant, of); err != nil || found.Found(p) || !found.Searched {
+		t.Errorf("after the removal: %+v, %v", found, err)
+	}
+	if listed() {
+		t.Error("the summary lists who is gone")
+	}
+	restart()
+	if _, err := os.Stat(summary); err != nil {
+		t.Errorf("no summary was written at the stop: %v", err)
+	}
+	if got := r.read(keeper, 0); len(got) != 5 {
+		t.Errorf("the other has %d", len(got))
+	}
+}
