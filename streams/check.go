@@ -18,8 +18,9 @@ type Checked struct {
 	Removed uint64 `json:"removed"`
 	Last    uint64 `json:"last_sequence"`
 	Records uint64 `json:"records"`
-	// Chunks counts the chunks of attachments.
-	Chunks uint64 `json:"chunks"`
+	// Chunks counts the chunks of attachments; Attachments says that there is a stream of them.
+	Chunks      uint64 `json:"chunks"`
+	Attachments bool   `json:"-"`
 	// New says that neither log/ nor the server knows a stream of it: its creation did not come to its end, or all is lost.
 	New bool `json:"new,omitempty"`
 	// Damage says what is wrong; it names streams and sequences.
@@ -106,6 +107,8 @@ func (k *check) tenant(ctx context.Context, id eventstore.TenantID) error {
 			unknown = append(unknown, sp)
 		} else if err != nil {
 			return err
+		} else if sp.kind == attachments {
+			k.out.Attachments = true
 		}
 	}
 	k.out.New = len(unknown) == len(specs(id))-1

@@ -43,16 +43,29 @@ func CheckLog(ctx context.Context, c Config, progress func(done, total uint64)) 
 		return nil, err
 	}
 	for i := range out {
-		if !out[i].New {
-			continue
-		}
-		if whole, err := whole(ctx, s.vault, out[i].Tenant); err != nil {
+		if lost, err := missing(ctx, s.vault, &out[i]); err != nil {
 			return nil, err
-		} else if whole {
-			out[i].Damage = append(out[i].Damage, "the vault knows this tenant; neither log/ nor nats/ does")
+		} else if lost != "" {
+			out[i].Damage = append(out[i].Damage, lost)
 		}
 	}
 	return out, nil
+}
+
+// missing says which streams of a tenant the vault knows and nobody else.
+func missing(ctx context.Context, meta eventstore.Meta, c *streams.Checked) (string, error) {
+	row, lost := attachmentsRow, "the vault knows the stream BLOB_"+string(c.Tenant)+"; neither log/ nor nats/ does"
+	switch {
+	case c.New:
+		row, lost = wholeRow, "the vault knows this tenant; neither log/ nor nats/ does"
+	case c.Attachments:
+		return "", nil
+	}
+	there, err := noted(ctx, meta, c.Tenant, row)
+	if err != nil || !there {
+		return "", err
+	}
+	return lost, nil
 }
 
 // opener asks the vault of stored messages.
@@ -60,9 +73,9 @@ func opener(keys eventstore.Keys) streams.Opener {
 	return eventstore.New(eventstore.Config{Keys: keys}).Belongs
 }
 
-// whole says whether a tenant's streams were ever made to the end.
-func whole(ctx context.Context, meta eventstore.Meta, id eventstore.TenantID) (bool, error) {
-	_, err := meta.Get(ctx, id, tableServer, wholeRow)
+// noted says whether a tenant's streams, all of them ([wholeRow]) or that of its attachments ([attachmentsRow]), were ever made to the end.
+func noted(ctx context.Context, meta eventstore.Meta, id eventstore.TenantID, row string) (bool, error) {
+	_, err := meta.Get(ctx, id, tableServer, row)
 	if errors.Is(err, eventstore.ErrNotFound) {
 		return false, nil
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +35,7 @@ func TestCheckLog(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(to), copyAll(to, os.DirFS(filepath.Join(d.older, "nats")))); err != nil {
 		t.Fatal(err)
 	}
-	for _, lost := range []string{"CONV_acme", "LEDGER_acme", "STATS_acme"} {
+	for _, lost := range []string{"CONV_acme", "BLOB_acme", "LEDGER_acme", "STATS_acme"} {
 		if err := os.RemoveAll(filepath.Join(to, "jetstream", "$G", "streams", lost)); err != nil {
 			t.Fatal(err)
 		}
@@ -96,5 +98,64 @@ func TestRebuildLog(t *testing.T) {
 			t.Errorf("tenant %d: %s", i, body)
 		}
 		w.want(410, "GET", "/v1/persons/"+x.erased+"/events", x.dpo, "")
+	}
+}
+
+// TestOlderDirectory: the stream of attachments is made for a tenant of before there were any, and missed where it was made.
+func TestOlderDirectory(t *testing.T) {
+	dir := t.TempDir()
+	w := begin(t, config(dir))
+	shop, dpo := w.token(`{"roles":["bot"],"bot":"shop"}`), w.token(`{"roles":["dpo"]}`)
+	person := w.says(shop, "alice@example.com", "bonjour")
+	w.end()
+	for _, gone := range []string{"log", "nats/jetstream/$G/streams/BLOB_default"} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := RebuildLog(t.Context(), config(dir), nil); err != nil {
+		t.Fatal(err)
+	}
+	checked := func() string {
+		t.Helper()
+		all, err := CheckLog(t.Context(), config(dir), nil)
+		if err != nil || len(all) != 1 || all[0].New || all[0].Events == 0 {
+			t.Fatalf("%+v %v", all, err)
+		}
+		return strings.Join(all[0].Damage, "\n")
+	}
+	if damage := checked(); !strings.Contains(damage, "BLOB_default") {
+		t.Errorf("a check without the stream of attachments: %q", damage)
+	}
+	if s, err := Start(t.Context(), config(dir)); !errors.Is(err, eventstore.ErrDamaged) || !strings.Contains(err.Error(), "BLOB_default") {
+		if err == nil {
+			_ = s.Stop(t.Context())
+		}
+		t.Fatalf("without the stream of attachments: %v", err)
+	}
+
+	// An older program has not noted that it made one.
+	c := config(dir)
+	c.asItIs = true
+	s, err := openStoppedServer(t.Context(), c, func(*Server, context.Context) error { return nil })
+	if err == nil {
+		err = errors.Join(s.vault.Delete(t.Context(), eventstore.DefaultTenant, tableServer, attachmentsRow), s.Stop(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if damage := checked(); damage != "" {
+		t.Errorf("a check of an older directory: %q", damage)
+	}
+	body := bytesOf(1, 100)
+	for range 2 {
+		w = begin(t, config(dir))
+		if status, out := w.send(shop, recordingOf("alice@example.com", "c1"), "a.wav", "audio/wav", body); status != 201 || out["person"] != person {
+			t.Errorf("%d %v", status, out)
+		}
+		if _, got := w.get(shop, w.file(dpo, person)); !bytes.Equal(got, body) {
+			t.Errorf("%d bytes", len(got))
+		}
+		w.end()
 	}
 }

@@ -28,7 +28,7 @@ type question struct{ method, path, token, body string }
 
 var damagedTenants = []string{"default", "acme"}
 
-// newDamageable makes it with a real server: two tenants, people with conversations, a linked visitor, an erasure, a restriction, figures, settings.
+// newDamageable makes it with a real server: two tenants, people with conversations, a file, a linked visitor, an erasure, a restriction, figures, settings.
 func newDamageable(t *testing.T) *damageable {
 	t.Helper()
 	root := t.TempDir()
@@ -70,6 +70,11 @@ func (d *damageable) begin(t *testing.T, dir string) (more func()) {
 		for i := range 4 {
 			person := w.says(bots[tenant], fmt.Sprintf("p%d@example.com", i), strings.Repeat("words of "+tenant+" ", i+1))
 			d.about(dpos[tenant], person, fmt.Sprintf("p%d@example.com", i))
+		}
+		if status, out := w.send(bots[tenant], recordingOf("p2@example.com", "file"), "a.wav", "audio/wav", bytesOf(byte(len(tenant)), 3000)); status != 201 {
+			t.Fatal(status, out)
+		} else {
+			d.questions = append(d.questions, question{"GET", "/v1/attachments/" + w.file(dpos[tenant], out["person"].(string)), dpos[tenant], ""})
 		}
 		d.about(dpos[tenant], erased[tenant], "alice@example.com")
 		for _, path := range []string{"/v1/erasures", "/v1/ledger", "/v1/stats/activity", "/v1/stats/intents"} {

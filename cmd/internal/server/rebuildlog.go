@@ -34,7 +34,7 @@ func RebuildLog(ctx context.Context, c Config, progress func(done, total uint64)
 		if !r.New {
 			continue
 		}
-		if whole, err := whole(ctx, s.vault, r.Tenant); err != nil {
+		if whole, err := noted(ctx, s.vault, r.Tenant, wholeRow); err != nil {
 			return out, err
 		} else if whole {
 			lost = append(lost, fmt.Errorf("%w: no stream of the tenant %s is left in nats/", eventstore.ErrDamaged, r.Tenant))
