@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Parts) {
 		{"AttachmentRetry", attachmentRetry},
 		{"AttachmentRefused", attachmentRefused},
 		{"AttachmentCutOff", attachmentCutOff},
+		{"AttachmentEveryWrite", attachmentEveryWrite},
 		{"AttachmentErased", attachmentErased},
 		{"AttachmentPart", attachmentPart},
 		{"AttachmentDamaged", attachmentDamaged},
