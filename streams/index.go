@@ -152,10 +152,38 @@ func openIndex(disk vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	}
 	x := &index{db: db}
 	x.budget.Store(seenBytes)
-	if err := x.checkVersion(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	for _, check := range []func() error{x.checkVersion, x.checkCounter} {
+		if err := check(); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	return x, nil
+}
+
+// checkCounter refuses an index whose next write would be numbered as, or before, one that is there: Pebble takes a list of tables whose end is cut off for one
+// whose last entry was never written, and there the counter stands.
+func (x *index) checkCounter() error {
+	b := x.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	err := b.Set([]byte{keyVersion}, []byte{indexVersion}, nil)
+	if err == nil {
+		err = b.Commit(pebble.NoSync)
+	}
+	if err != nil {
+		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	}
+	levels, err := x.db.SSTables()
+	if err != nil {
+		return fmt.Errorf("reading log/%s: %w", indexDir, err)
+	}
+	for _, level := range levels {
+		for i := range level {
+			if level[i].LargestSeqNum >= b.SeqNum() {
+				return damaged("the list of tables of log/%s is cut off", indexDir)
+			}
+		}
+	}
+	return nil
 }
 
 func (x *index) checkVersion() error {
