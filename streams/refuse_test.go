@@ -3,12 +3,14 @@ package streams
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -372,5 +374,48 @@ func TestEraseTenant(t *testing.T) {
 	r.openTenant()
 	if got := r.append(newMessage(t, newPerson(t), 10)); got.Sequence != 1 {
 		t.Fatalf("%+v", got)
+	}
+}
+
+// TestStartRefusesCutListOfTables: a MANIFEST of the index that lost its last entry is refused, or what is written next stands behind what is there.
+func TestStartRefusesCutListOfTables(t *testing.T) {
+	r := newRoom(t, nil)
+	r.openTenant()
+	r.fill(3)
+	r.stop()
+	lists, err := filepath.Glob(filepath.Join(r.dir, "log", indexDir, "MANIFEST-*"))
+	if err != nil || len(lists) == 0 {
+		t.Fatal(lists, err)
+	}
+	list := lists[len(lists)-1]
+	whole, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for cut := 1; cut < min(len(whole), 400); cut += 7 {
+		dir := filepath.Join(t.TempDir(), indexDir)
+		if err := os.CopyFS(dir, os.DirFS(filepath.Dir(list))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(list)), whole[:len(whole)-cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x, err := openIndex(vfs.Default, dir, slog.New(slog.DiscardHandler))
+		if err != nil {
+			if refused++; !errors.Is(err, eventstore.ErrDamaged) {
+				t.Errorf("cut by %d: %v", cut, err)
+			}
+			continue
+		}
+		want := mark{state: stateReady, vault: vault, created: int64(cut), last: 1 << 40}
+		err = x.setMark(convSpec(tenant), want)
+		got, err2 := x.mark(convSpec(tenant))
+		if err := errors.Join(err, err2, x.db.Close()); err != nil || got.last != want.last || got.created != want.created {
+			t.Errorf("cut by %d: what was written reads %+v, %v", cut, got, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("no cut was refused")
 	}
 }
