@@ -109,7 +109,8 @@ type Tokens interface {
 
 // Rights is the part of [rights.Service] that the API uses. It records what it does in the ledger.
 type Rights interface {
-	Erase(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error)
+	Register
+	EraseOrWait(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error)
 	Preview(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, scope eventstore.Scope) (rights.Preview, error)
 	Lookup(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity) ([]rights.Person, error)
 	Show(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Person, error)

@@ -204,7 +204,7 @@ func (f *fakeRights) Preview(ctx context.Context, tenant eventstore.TenantID, _ 
 	return rights.Preview{Person: person, Scope: scope}, err
 }
 
-func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error) {
+func (f *fakeRights) EraseOrWait(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID, r rights.Request) (rights.Erasure, error) {
 	if err := r.Scope.Check(); err != nil {
 		return rights.Erasure{}, err
 	}
@@ -218,6 +218,27 @@ func (f *fakeRights) Erase(ctx context.Context, tenant eventstore.TenantID, _ ri
 		return rights.Erasure{}, err
 	}
 	return rights.Erasure{ID: "e1", Person: person, Reason: r.Reason, RefusedUntil: rights.RefusedUntil(f.vault.Now(), r.RefuseFor)}, f.vault.Shred(ctx, tenant, []eventstore.PersonID{person}, eventstore.ShredOptions{})
+}
+
+func (f *fakeRights) service() *rights.Service {
+	return rights.New(rights.Config{Keys: f.vault, Meta: f.vault, Log: logtest.New(), Ledger: &fakeLedger{},
+		Store: eventstore.New(eventstore.Config{Keys: f.vault, Log: logtest.New()})})
+}
+
+func (f *fakeRights) File(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, filing rights.Filing) (rights.PersonRequest, error) {
+	return f.service().File(ctx, tenant, actor, filing)
+}
+
+func (f *fakeRights) Requests(ctx context.Context, tenant eventstore.TenantID) ([]rights.PersonRequest, error) {
+	return f.service().Requests(ctx, tenant)
+}
+
+func (f *fakeRights) Request(ctx context.Context, tenant eventstore.TenantID, id string) (rights.PersonRequest, error) {
+	return f.service().Request(ctx, tenant, id)
+}
+
+func (f *fakeRights) Decide(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, id string, d rights.Decision, reason eventstore.Reason) (rights.PersonRequest, error) {
+	return f.service().Decide(ctx, tenant, actor, id, d, reason)
 }
 
 func (f *fakeRights) Admit(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity, reason eventstore.Reason) (rights.Admitted, error) {

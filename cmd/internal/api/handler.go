@@ -79,6 +79,7 @@ func New(c Config) *API {
 	a.registerLedger()
 	a.registerCheckpoint()
 	a.registerStates()
+	a.registerRequests()
 	a.registerManagement()
 	a.registerBackup()
 	a.registerHealth()

@@ -171,7 +171,7 @@ func (a *API) erase(ctx context.Context, c *call, in *eraseInput) (*reply[eraseO
 		return ok(eraseOutput{Preview: &p}), nil
 	}
 	// The caller who hangs up does not stop an erasure half way.
-	e, err := a.Rights.Erase(context.WithoutCancel(ctx), c.tenant, c.actor(), person,
+	e, err := a.Rights.EraseOrWait(context.WithoutCancel(ctx), c.tenant, c.actor(), person,
 		rights.Request{Reason: in.Body.Reason, Note: in.Body.Note, Ticket: in.Body.Ticket, Scope: in.Body.Scope, RefuseFor: refuseFor})
 	if err != nil {
 		return nil, err

@@ -82,6 +82,11 @@ var Routes = []Route{
 	{Method: "GET", Path: "/v1/erasures/{id}", Roles: roles(support, dpo)},
 	{Method: "GET", Path: "/v1/erasures/{id}/certificate", Roles: roles(support, dpo)},
 
+	{Method: "POST", Path: "/v1/requests", Roles: roles(support, dpo, bot), Body: SmallJSON},
+	{Method: "GET", Path: "/v1/requests", Roles: roles(support, dpo)},
+	{Method: "GET", Path: "/v1/requests/{id}", Roles: roles(support, dpo)},
+	{Method: "POST", Path: "/v1/requests/{id}/decide", Roles: roles(support, dpo), Body: SmallJSON},
+
 	{Method: "GET", Path: "/v1/stats", Roles: roles(analyst)},
 	{Method: "GET", Path: "/v1/stats/{projection}", Roles: roles(analyst)},
 	{Method: "POST", Path: "/v1/sql", Roles: roles(analyst), Body: SmallJSON},

@@ -173,7 +173,7 @@ func TestLoopback(t *testing.T) {
 func TestWrongMethodAndRoute(t *testing.T) {
 	h := newHarness(t)
 	token := h.tokens["default/dpo"]
-	for _, path := range []string{"/", "/v1", "/v1/alice@example.com", "/v1//alice/../events", "/v1/persons/x/events/", "/v1/requests", "/docs", "/schemas/x"} {
+	for _, path := range []string{"/", "/v1", "/v1/alice@example.com", "/v1//alice/../events", "/v1/persons/x/events/", "/v1/demands", "/docs", "/schemas/x"} {
 		h.problem(h.do(request{method: "GET", path: path, token: token}), eventstore.KindNotFound, 404, "alice")
 	}
 	r := h.do(request{method: "DELETE", path: "/v1/events", token: token})

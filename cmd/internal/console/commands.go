@@ -40,6 +40,12 @@ type commands struct {
 
 		Certificate certificateCmd `cmd:"" help:"${cmd_erasure_certificate}"`
 	} `cmd:"" help:"${cmd_erasure}"`
+	Request struct {
+		List   requestListCmd   `cmd:"" help:"${cmd_request_list}"`
+		Show   requestShowCmd   `cmd:"" help:"${cmd_request_show}"`
+		Add    requestAddCmd    `cmd:"" help:"${cmd_request_add}"`
+		Decide requestDecideCmd `cmd:"" help:"${cmd_request_decide}"`
+	} `cmd:"" help:"${cmd_request}"`
 
 	Stats statsCmd `cmd:"" help:"${cmd_stats}"`
 	SQL   sqlCmd   `cmd:"" name:"sql" help:"${cmd_sql}"`

@@ -58,7 +58,7 @@ func (c eraseCmd) Run(e *env) error {
 			return err
 		}
 		if seen.Preview.Holds > 0 {
-			return exit{Refused, errors.New(e.say("on_hold"))}
+			e.note("%s", e.say("on_hold"))
 		}
 		if err := c.confirm(e, scope); err != nil {
 			return err

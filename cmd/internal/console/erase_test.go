@@ -20,6 +20,12 @@ func eraseRoutes(f *fake) (erasures *int) {
 				return
 			}
 			*erasures++
+			if holds != "0" {
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusConflict)
+				io.WriteString(w, problemDoc("hold", "a legal hold forbids this erasure; the request waits in the register"))
+				return
+			}
 			io.WriteString(w, done)
 		}
 	}
@@ -69,10 +75,10 @@ func TestEraseOnHold(t *testing.T) {
 	f := newFake(t)
 	erasures := eraseRoutes(f)
 	code, _, err := run(t, "", "person", "erase", "--person", onHold, "--reason", "person-request", "--yes")
-	if code != Refused || *erasures != 0 {
-		t.Errorf("exit code %d, %d erasures", code, *erasures)
+	if code != Refused || *erasures != 1 {
+		t.Errorf("exit code %d, asked for %d times", code, *erasures)
 	}
-	want(t, "standard error", err, "a legal hold forbids")
+	want(t, "standard error", err, "a legal hold forbids", "waits in the register")
 }
 
 func TestEraseAgainGivesTheSameAnswer(t *testing.T) {

@@ -2,7 +2,7 @@ package console
 
 // catalogue holds what commands say, by key: cmd_, more_ and example_ for a command, flag_ for a flag, err_ for a kind of error. Everything that
 // belongs to person and erasure, and everything shared, is in both languages; a test says so.
-var catalogue = merge(shared, helpOfPerson, helpOfRest, answers)
+var catalogue = merge(shared, helpOfPerson, helpOfRest, answers, ofRequests)
 
 func merge(parts ...map[string]phrase) map[string]phrase {
 	all := map[string]phrase{}

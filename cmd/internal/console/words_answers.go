@@ -5,7 +5,7 @@ var answers = map[string]phrase{
 	"err_erased":      {"the person was erased", "la personne a été effacée"},
 	"err_not-found":   {"not found", "introuvable"},
 	"err_withheld":    {"the person's data is restricted", "les données de la personne font l'objet d'une limitation"},
-	"err_hold":        {"a legal hold forbids this", "une obligation légale de conservation l'interdit"},
+	"err_hold":        {"a legal hold forbids this, or somebody else has to approve it; an erasure waits for that: oubli request list", "une obligation légale de conservation l'interdit, ou quelqu'un d'autre doit l'approuver ; un effacement l'attend : oubli request list"},
 	"err_forbidden":   {"the access token's role does not allow this", "le rôle de ce jeton d'accès ne le permet pas"},
 	"err_invalid":     {"the request is not valid", "la demande n'est pas valable"},
 	"err_unavailable": {"temporarily unavailable; try again", "momentanément indisponible ; réessayez"},
@@ -72,7 +72,7 @@ var answers = map[string]phrase{
 
 	"written":            {"Written to %s", "Écrit dans %s"},
 	"would_erase":        {"This would be erased, for good:", "Ceci serait effacé, pour de bon :"},
-	"on_hold":            {"a legal hold forbids this erasure; nothing was changed", "une obligation légale de conservation interdit cet effacement ; rien n'a été modifié"},
+	"on_hold":            {"a legal hold forbids this erasure for now; the request waits (oubli request list) and goes on by itself when the hold ends", "une obligation légale de conservation interdit cet effacement pour l'instant ; la demande attend (oubli request list) et reprend d'elle-même à la fin de l'obligation"},
 	"ask_erase":          {"Erase this person for good? Type yes: ", "Effacer cette personne pour de bon ? Tapez oui : "},
 	"ask_erase_part":     {"Erase this part for good? Type yes: ", "Effacer cette partie pour de bon ? Tapez oui : "},
 	"erased_part":        {"Erased. Nothing of this part can be read any more; the rest can be read as before.", "Effacée. Plus rien de cette partie n'est lisible ; le reste se lit comme avant."},

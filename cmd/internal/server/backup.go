@@ -169,7 +169,7 @@ func (s *Server) backupStatus() func() backup.Status {
 }
 
 // notes lists what an operator should look at although the server serves.
-func (s *Server) notes(context.Context) (out []api.Reason) {
+func (s *Server) notes(ctx context.Context) (out []api.Reason) {
 	if s.backups != nil {
 		if f := s.backups.Status().Failure; f != "" {
 			out = append(out, api.Reason{Part: "backup", Why: f + "; the server's log has more"})
@@ -178,5 +178,6 @@ func (s *Server) notes(context.Context) (out []api.Reason) {
 	if s.vault.RegisterFails() {
 		out = append(out, api.Reason{Part: "roots", Why: "a copy of the root register cannot be written: nobody can be erased until it can be again; look at every directory of --roots"})
 	}
+	out = append(out, s.requestNotes(ctx)...)
 	return append(out, s.checkpointNote()...)
 }

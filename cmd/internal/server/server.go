@@ -181,7 +181,9 @@ func (s *Server) openRooms(context.Context) error {
 	s.atStop("projections", func(ctx context.Context) error { return within(ctx, s.figures.Close) })
 	s.rights = rights.New(rights.Config{Keys: s.vault, Meta: s.vault, Log: s.streams, Chunks: s.streams.Chunks(), Ledger: s.ledger, Store: s.store, Passed: s.figures.Passed,
 		Zone: func(id eventstore.TenantID) *time.Location { return s.settings.analytics(id).Zone }, Retention: s.settings.retention, Now: s.c.Now, Logger: s.c.Log,
-		Certifier: ledger.NewCertifier(s.ledger, s.signer), BackupsUntil: s.backupsUntil, ClosePeriods: s.closePeriods})
+		Certifier: ledger.NewCertifier(s.ledger, s.signer), BackupsUntil: s.backupsUntil, ClosePeriods: s.closePeriods,
+		AnswerWithin: s.settings.answerWithin, FourEyes: s.settings.fourEyes, Owner: s.owner})
+	s.registry.MustRegister(requests{s})
 	return nil
 }
 

@@ -17,6 +17,7 @@ type tenantSettings struct {
 	known sync.Map // eventstore.TenantID → projections.Settings
 	kept  sync.Map // eventstore.TenantID → time.Duration
 	files sync.Map // eventstore.TenantID → eventstore.AttachmentLimits
+	asked sync.Map // eventstore.TenantID → requestSettings
 	// keep is how long events are kept by tenants that do not say otherwise.
 	keep time.Duration
 }
@@ -30,6 +31,7 @@ func (t *tenantSettings) load(ctx context.Context, id eventstore.TenantID) error
 	t.known.Store(id, s.Analytics())
 	t.kept.Store(id, s.Keep(t.keep))
 	t.files.Store(id, s.Attachments())
+	t.asked.Store(id, requestSettings{s.Promise(), s.FourEyes == "erasures"})
 	return nil
 }
 
@@ -45,6 +47,7 @@ func (t *tenantSettings) forget(id eventstore.TenantID) {
 	t.known.Delete(id)
 	t.kept.Delete(id)
 	t.files.Delete(id)
+	t.asked.Delete(id)
 }
 
 // retention is how long a tenant keeps events. ErrNotFound for one whose settings were not read yet.

@@ -44,6 +44,9 @@ type Tenant struct {
 	Bound int `json:"bound"`
 	// StatsRetention is for how many days releases are kept.
 	StatsRetention string `json:"stats_retention"`
+	// AnswerWithin is in how many days people's requests are answered, FourEyes what needs the approval of a second person: off or erasures.
+	AnswerWithin string `json:"answer_within"`
+	FourEyes     string `json:"four_eyes"`
 }
 
 // Attachments are the limits of files.
@@ -175,7 +178,23 @@ var tenantSettings = []tenantSetting{
 	{Description{"stats_retention", "730d", "a whole number of days from 92d to 36500d", "how long releases are kept after their period ended; then they are deleted whole and their hash stays in the ledger"},
 		func(t *Tenant, v string) bool { t.StatsRetention = v; return IsRetention(v) },
 		eventstore.Refuse(eventstore.KindInvalid, "stats_retention", "stats_retention is a whole number of days from 92d to 36500d, such as 730d")},
+	{Description{"answer_within", "15d", "a whole number of days from 1d to 31d", "in how many days people's requests are answered; what is later is overdue, and so is everything after the month that the law gives"},
+		func(t *Tenant, v string) bool { t.AnswerWithin = v; _, ok := days(v, 31); return ok },
+		eventstore.Refuse(eventstore.KindInvalid, "answer_within", "answer_within is a whole number of days from 1d to 31d, such as 15d")},
+	{Description{"four_eyes", "off", "off or erasures", "erasures: an erasure that one token asks for waits until the token of another owner approves it"},
+		func(t *Tenant, v string) bool { t.FourEyes = v; return v == "off" || v == "erasures" },
+		eventstore.Refuse(eventstore.KindInvalid, "four_eyes", "four_eyes is off or erasures")},
 }
+
+// days reads a whole number of days, at least one and at most most.
+func days(v string, most int) (time.Duration, bool) {
+	digits, isDays := strings.CutSuffix(v, "d")
+	n, err := strconv.Atoi(digits)
+	return time.Duration(n) * 24 * time.Hour, isDays && err == nil && strconv.Itoa(n) == digits && n >= 1 && n <= most
+}
+
+// Promise is AnswerWithin, read.
+func (t Tenant) Promise() time.Duration { d, _ := days(t.AnswerWithin, 31); return d }
 
 // Describe lists every setting of a tenant.
 func Describe() []Description {
@@ -243,7 +262,7 @@ func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values ma
 func Validate(values map[string]string) error {
 	for name := range values {
 		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
-			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, analytics, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention")
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, analytics, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention, answer_within, four_eyes")
 		}
 	}
 	for _, d := range tenantSettings {

@@ -47,7 +47,7 @@ func TestTenantSettings(t *testing.T) {
 	if _, err := a.Get(t.Context(), "elsewhere"); !errors.Is(err, eventstore.ErrNotFound) {
 		t.Errorf("an unknown tenant: %v", err)
 	}
-	if len(Describe()) != 14 {
+	if len(Describe()) != 16 {
 		t.Errorf("%d descriptions", len(Describe()))
 	}
 	for _, d := range Describe() {
@@ -73,6 +73,8 @@ func TestTenantRefusals(t *testing.T) {
 		"grace":           {"SECRET", "0h", "313h", "48", "2d", "-48h", "048h", "1.5h"},
 		"bound":           {"SECRET", "0", "1001", "-5", "1e2"},
 		"stats_retention": {"SECRET", "91d", "730", "36501d"},
+		"answer_within":   {"SECRET", "0d", "32d", "15", "015d"},
+		"four_eyes":       {"SECRET", "on"},
 		"SECRET":          {"1"},
 	} {
 		for _, value := range values {
