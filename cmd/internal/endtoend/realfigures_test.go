@@ -143,9 +143,9 @@ func model(t *testing.T, name string) *readmodel.Model {
 
 // turn is one message of a source.
 type turn struct {
-	at                             time.Time
-	person, talk, bot, side, words string
-	intent                         string
+	at                      time.Time
+	person, talk, bot, side string
+	intent                  string
 }
 
 // durations are the bounds that the dictionary promises, by the names of the counters.
