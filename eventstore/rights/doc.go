@@ -2,7 +2,7 @@
 //
 // # Reading
 //
-// [Service.Lookup], [Service.Show], [Service.Preview], [Service.Transcript] and [Service.Export] first find the linked set, then make their
+// [Service.Lookup], [Service.Show], [Service.Preview], [Service.Transcript], [Service.Export] and [Service.OpenCopy] first find the linked set, then make their
 // ledger entry, then answer; without the entry nothing is answered. While a member of the set is restricted, Transcript answers ErrWithheld,
 // whoever asks; Export answers it to every role but the DPO's, because a restriction does not end a person's right to a copy.
 //

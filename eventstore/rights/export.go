@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/oubli-store/oubli/eventstore"
@@ -47,31 +48,71 @@ type Ending struct {
 	Recipients []string `json:"recipients"`
 }
 
-// Export is a person's copy in memory; for a person with very many events use [Service.ExportTo]. Its ledger entry comes first. ErrWithheld while a
-// member of the set is restricted, for every role but the DPO's; other errors as [eventstore.Store.Read].
-func (s *Service) Export(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Document, error) {
-	d, err := s.begin(ctx, tenant, actor, person)
-	if err != nil {
-		return Document{}, err
-	}
-	d.Ending, err = s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
-		d.Events = append(d.Events, e)
-		return nil
-	})
-	if err != nil {
-		return Document{}, err
-	}
-	return d, s.noteExport(ctx, tenant, d.Persons, d.entry)
+// Copy is a person's copy that is about to be made: its ledger entry is there. It is not safe for concurrent use.
+type Copy struct {
+	// About is everything but the events and what stands behind them.
+	About Document
+	// Source yields the events. To be iterated once for each time that the copy is made.
+	Source iter.Seq2[eventstore.Recorded, error]
+
+	// last is the last event of the first time; nothing behind it is in the copy.
+	last  uint64
+	whole bool
+	// done notes that the copy was made (nil: nobody is to know).
+	done func() error
 }
 
-// ExportTo writes a person's copy as one JSON document, in memory that does not grow with the number of events. After an error what was
-// written is not a JSON document, so that nobody takes it for the whole; nothing is written when the error is there from the start.
-func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) error {
+// Done notes, where requests are kept, that the copy was written whole. Whoever writes it calls it once, at the end.
+func (c *Copy) Done() error {
+	if c.done == nil {
+		return nil
+	}
+	return c.done()
+}
+
+// OpenCopy makes the ledger entry of a person's copy and everything but the events. ErrWithheld while a member of the set is restricted, for every role but the
+// DPO's; other errors as [eventstore.Keys.Gate].
+func (s *Service) OpenCopy(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (*Copy, error) {
 	d, err := s.begin(ctx, tenant, actor, person)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out := &document{w: bufio.NewWriter(w)}
+	done := func() error { return s.noteExport(ctx, tenant, d.Persons, d.entry) }
+	return &Copy{About: d, Source: s.store.Read(ctx, tenant, person, eventstore.ReadOptions{}), done: done}, nil
+}
+
+// Each gives every event to do and gathers what stands behind them. It can be called again, so that one copy can be written in several forms: what
+// came in after the first time is left out. Errors as [eventstore.Store.Read], and do's.
+func (c *Copy) Each(do func(eventstore.Recorded) error) (end Ending, err error) {
+	channels, recipients := names{}, names{}
+	for e, err := range c.Source {
+		if err == nil && c.whole && e.Sequence > c.last {
+			break
+		}
+		if err == nil {
+			err = do(e)
+		}
+		if err != nil {
+			return end, err
+		}
+		end.Count++
+		if !c.whole {
+			c.last = e.Sequence
+		}
+		channels.add(e.Event.Channel)
+		if e.Event.Disclosure != nil {
+			recipients.add(e.Event.Disclosure.Recipient)
+		}
+	}
+	c.whole = true
+	end.Channels, end.Recipients = channels.sorted(), recipients.sorted()
+	return end, nil
+}
+
+// WriteJSON writes the copy as one JSON document, in memory that does not grow with the number of events. After an error what was written is
+// not a JSON document, so that nobody takes it for the whole; nothing is written when the error is there from the start.
+func (c *Copy) WriteJSON(w io.Writer) error {
+	out, d := &document{w: bufio.NewWriter(w)}, c.About
 	out.member("{", "format", d.Format)
 	out.member(",", "generated", d.Generated)
 	out.member(",", "person", d.Person)
@@ -85,7 +126,7 @@ func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.T
 	}
 	out.text(`,"events":[`)
 	separator := "\n"
-	end, err := s.each(ctx, tenant, person, func(e eventstore.Recorded) error {
+	end, err := c.Each(func(e eventstore.Recorded) error {
 		out.text(separator)
 		out.value(e)
 		separator = ",\n"
@@ -102,10 +143,36 @@ func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.T
 	if out.err != nil {
 		return out.err
 	}
-	if err := out.w.Flush(); err != nil {
+	return out.w.Flush()
+}
+
+// Export is a person's copy in memory; for a person with very many events use [Service.ExportTo]. Errors as [Service.OpenCopy] and [Copy.Each].
+func (s *Service) Export(ctx context.Context, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) (Document, error) {
+	c, err := s.OpenCopy(ctx, tenant, actor, person)
+	if err != nil {
+		return Document{}, err
+	}
+	d := c.About
+	d.Ending, err = c.Each(func(e eventstore.Recorded) error {
+		d.Events = append(d.Events, e)
+		return nil
+	})
+	if err != nil {
+		return Document{}, err
+	}
+	return d, c.Done()
+}
+
+// ExportTo opens a person's copy and writes it as [Copy.WriteJSON] does.
+func (s *Service) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor Actor, person eventstore.PersonID) error {
+	c, err := s.OpenCopy(ctx, tenant, actor, person)
+	if err != nil {
 		return err
 	}
-	return s.noteExport(ctx, tenant, d.Persons, d.entry)
+	if err := c.WriteJSON(w); err != nil {
+		return err
+	}
+	return c.Done()
 }
 
 // begin makes the ledger entry and everything but the events.
@@ -128,26 +195,6 @@ func (s *Service) begin(ctx context.Context, tenant eventstore.TenantID, actor A
 		Format: exportFormat, Generated: s.now(), Person: p.Person, Persons: p.Persons, State: p.State, Created: p.Created,
 		Identities: p.Identities, Consents: p.Consents, ExpiredBefore: p.ExpiredBefore, Events: []eventstore.Recorded{}, entry: n,
 	}, nil
-}
-
-// each reads the events and gathers what stands behind them.
-func (s *Service) each(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID, do func(eventstore.Recorded) error) (end Ending, err error) {
-	channels, recipients := names{}, names{}
-	for e, err := range s.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
-		if err == nil {
-			err = do(e)
-		}
-		if err != nil {
-			return end, err
-		}
-		end.Count++
-		channels.add(e.Event.Channel)
-		if e.Event.Disclosure != nil {
-			recipients.add(e.Event.Disclosure.Recipient)
-		}
-	}
-	end.Channels, end.Recipients = channels.sorted(), recipients.sorted()
-	return end, nil
 }
 
 // document writes JSON piece by piece and keeps the first error.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"io"
 	"iter"
 	"log/slog"
 	"time"
@@ -115,7 +114,7 @@ type Rights interface {
 	Lookup(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity) ([]rights.Person, error)
 	Show(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Person, error)
 	Transcript(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID, o eventstore.ReadOptions) (rights.Transcript, error)
-	ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) error
+	OpenCopy(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (*rights.Copy, error)
 	Erasures(ctx context.Context, tenant eventstore.TenantID) ([]rights.Erasure, error)
 	ByTicket(ctx context.Context, tenant eventstore.TenantID, ticket string) ([]rights.Erasure, error)
 	Admit(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, ids []eventstore.Identity, reason eventstore.Reason) (rights.Admitted, error)

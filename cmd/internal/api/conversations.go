@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/oubli-store/oubli/cmd/internal/pages"
 	"github.com/oubli-store/oubli/eventstore"
 )
 
@@ -31,8 +32,10 @@ func (a *API) registerConversations() {
 	op.RequestBody = &huma.RequestBody{Required: true,
 		Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(conversationRequest{}, "ConversationRequest")}}}
 	op.Responses = map[string]*huma.Response{"200": {Description: "The conversation in order",
-		Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(conversation{}, "Conversation")}}}}
-	a.raw(op, a.readConversation)
+		Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(conversation{}, "Conversation")}, htmlType: textType()}}}
+	op.Description = "JSON, or with Accept: text/html a page that the person can print."
+	op.Parameters = []*huma.Param{languageParameter()}
+	a.raw(op, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.readConversation(w, r, c, &op) })
 	handle(a, operation("privacy", "GET", "/v1/privacy", "What a bot tells about privacy"), a.privacy)
 }
 
@@ -42,8 +45,16 @@ var (
 	errOtherBot       = eventstore.Refuse(eventstore.KindForbidden, "bot", "the access token speaks for another bot")
 )
 
-func (a *API) readConversation(w http.ResponseWriter, r *http.Request, c *call) error {
+func (a *API) readConversation(w http.ResponseWriter, r *http.Request, c *call, op *huma.Operation) error {
 	ctx := r.Context()
+	q, err := queries(r, op)
+	if err != nil {
+		return err
+	}
+	from, err := a.pageFrom(ctx, c, q)
+	if err != nil {
+		return err
+	}
 	raw, err := readAll(r, eventstore.MaxEvent)
 	if err != nil {
 		return err
@@ -77,7 +88,12 @@ func (a *API) readConversation(w http.ResponseWriter, r *http.Request, c *call) 
 	if err := a.recordConversation(ctx, c, person); err != nil {
 		return err
 	}
-	return writeConversation(w, a.Store.Read(ctx, c.tenant, person, eventstore.ReadOptions{Conversation: in.Conversation, Bot: caller.Bot}))
+	events := a.Store.Read(ctx, c.tenant, person, eventstore.ReadOptions{Conversation: in.Conversation, Bot: caller.Bot})
+	w.Header().Set("Vary", "Accept")
+	if accepts(r, htmlType) {
+		return a.conversationPage(w, from, events)
+	}
+	return writeConversation(w, events)
 }
 
 // recordConversation makes the ledger entry of a bot's read. A bot reads nothing of a restricted person.
@@ -94,6 +110,16 @@ func (a *API) recordConversation(ctx context.Context, c *call, person eventstore
 		entry.References = append(entry.References, member.Reference)
 	}
 	return a.record(ctx, c, c.tenant, entry)
+}
+
+// conversationPage streams a conversation as a page; errors as [writeConversation].
+func (a *API) conversationPage(w http.ResponseWriter, from pages.From, events iter.Seq2[eventstore.Recorded, error]) error {
+	pageHeader(w)
+	n, err := pages.WriteConversation(w, from, a.now(), events)
+	if err == nil && n == 0 {
+		err = errNoConversation
+	}
+	return err
 }
 
 // writeConversation streams a conversation as a JSON document. An error before the first event is returned, and so is a later one, whereupon

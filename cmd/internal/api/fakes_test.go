@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"iter"
 	"reflect"
 	"strings"
@@ -163,14 +161,13 @@ func (f *fakeRights) Expiry(context.Context, eventstore.TenantID) (rights.Expiry
 	return rights.Expiry{Stages: map[rights.Stage]time.Time{}}, f.err
 }
 
-func (f *fakeRights) ExportTo(ctx context.Context, w io.Writer, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID) error {
-	for e, err := range f.store.Read(ctx, tenant, person, eventstore.ReadOptions{}) {
-		if err != nil {
-			return err
-		}
-		json.NewEncoder(w).Encode(e)
+func (f *fakeRights) OpenCopy(ctx context.Context, tenant eventstore.TenantID, _ rights.Actor, person eventstore.PersonID) (*rights.Copy, error) {
+	records, err := f.vault.Linked(ctx, tenant, person)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	about := rights.Document{Format: "urn:oubli:export:1", Person: person, Persons: []eventstore.PersonID{person}, State: "active", Identities: records[0].Identities}
+	return &rights.Copy{About: about, Source: f.store.Read(ctx, tenant, person, eventstore.ReadOptions{})}, nil
 }
 
 func (f *fakeRights) Show(ctx context.Context, tenant eventstore.TenantID, actor rights.Actor, person eventstore.PersonID) (rights.Person, error) {

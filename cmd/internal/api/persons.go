@@ -96,10 +96,7 @@ func (a *API) registerPersons() {
 			Schema: &huma.Schema{Type: "string", Format: "date"}}},
 		Content: map[string]*huma.MediaType{linesType: {Schema: &huma.Schema{OneOf: []*huma.Schema{a.schema(eventstore.Recorded{}, "Recorded"), a.schema(errorLine{}, "ErrorLine")}}}}}}
 	a.raw(events, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.personEvents(w, r, c, &events) })
-	export := operation("export", "GET", "/v1/persons/{person}/export", "A person's copy of their data")
-	export.Parameters = events.Parameters[:1]
-	export.Responses = map[string]*huma.Response{"200": {Description: "One document", Content: map[string]*huma.MediaType{jsonType: {Schema: a.schema(rights.Document{}, "Export")}}}}
-	a.raw(export, func(w http.ResponseWriter, r *http.Request, c *call) error { return a.export(w, r, c, &export) })
+	a.registerExport()
 }
 
 func (a *API) lookupPersons(ctx context.Context, c *call, in *lookupInput) (*reply[lookupOutput], error) {
@@ -286,17 +283,4 @@ func (a *API) writeEvents(w http.ResponseWriter, r *http.Request, c *call, event
 	}
 	begin()
 	return out.Flush()
-}
-
-func (a *API) export(w http.ResponseWriter, r *http.Request, c *call, op *huma.Operation) error {
-	if _, err := queries(r, op); err != nil {
-		return err
-	}
-	person, err := eventstore.ParsePersonID(r.PathValue("person"))
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", jsonType)
-	w.Header().Set("Content-Disposition", `attachment; filename="export-`+person.String()+`.json"`)
-	return a.Rights.ExportTo(r.Context(), w, c.tenant, c.actor(), person)
 }

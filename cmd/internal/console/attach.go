@@ -1,7 +1,6 @@
 package console
 
 import (
-	"fmt"
 	"io"
 	"mime"
 	"os"
@@ -84,14 +83,4 @@ func (c appendCmd) oneEvent(e *env) (out eventstore.Event, err error) {
 		return out, usage("with --attach the event is of type attachment")
 	}
 	return out, nil
-}
-
-// fileSize is a size for a person.
-func fileSize(n uint64) string {
-	for shift, unit := range []string{"B", "KiB", "MiB"} {
-		if n>>(10*shift) < 1024 {
-			return fmt.Sprintf("%d %s", n>>(10*shift), unit)
-		}
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }

@@ -15,42 +15,43 @@ import (
 )
 
 type certificateCmd struct {
-	ID     string `arg:"" help:"${flag_erasure_id}"`
-	Output string `short:"o" placeholder:"FILE" help:"${flag_output}"`
+	ID       string `arg:"" help:"${flag_erasure_id}"`
+	Format   string `enum:"json,html" default:"json" placeholder:"FORMAT" help:"${flag_certificate_format}"`
+	Language string `enum:",en,fr" default:"" placeholder:"LANG" help:"${flag_page_language}"`
+	Output   string `short:"o" placeholder:"FILE" help:"${flag_output}"`
 }
 
-// Run writes the certificate, once it has passed every check.
+// Run writes the certificate, once it has passed every check; as a letter too.
 func (c certificateCmd) Run(e *env) error {
 	a, err := e.api()
 	if err != nil {
 		return err
 	}
+	path := "/v1/erasures/" + url.PathEscape(c.ID) + "/certificate"
 	var file json.RawMessage
-	if err := a.call(e.ctx, "GET", "/v1/erasures/"+url.PathEscape(c.ID)+"/certificate", nil, nil, &file); err != nil {
+	if err := a.call(e.ctx, "GET", path, nil, nil, &file); err != nil {
 		return err
 	}
 	if _, err := ledger.VerifyCertificate(file, ""); err != nil {
 		return e.failedCheck(err)
+	}
+	if c.Format == "html" {
+		resp, err := a.do(e.ctx, "GET", path, e.pageQuery(c.Format, c.Language), forms[c.Format].accept, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return e.writeOut(c.Output, func(w io.Writer) error { return copyPage(w, resp.Body) })
 	}
 	var pretty bytes.Buffer
 	if err := json.Indent(&pretty, file, "", "  "); err != nil {
 		return err
 	}
 	pretty.WriteByte('\n')
-	if c.Output == "" {
-		_, err := e.out.Write(pretty.Bytes())
+	return e.writeOut(c.Output, func(w io.Writer) error {
+		_, err := w.Write(pretty.Bytes())
 		return err
-	}
-	f, err := os.OpenFile(c.Output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(pretty.Bytes()); errors.Join(err, f.Sync(), f.Close()) != nil {
-		os.Remove(c.Output)
-		return fmt.Errorf("writing the certificate: %w", err)
-	}
-	e.note("%s", e.say("written", clean(c.Output, false)))
-	return nil
+	})
 }
 
 type verifyCmd struct {

@@ -1,41 +1,77 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"net/url"
 	"os"
 	"unicode/utf8"
 )
 
 type exportCmd struct {
 	who
-	Output string `short:"o" placeholder:"FILE" help:"${flag_output}"`
+	Format   string `enum:"json,html,zip" default:"json" placeholder:"FORMAT" help:"${flag_export_format}"`
+	Language string `enum:",en,fr" default:"" placeholder:"LANG" help:"${flag_page_language}"`
+	Output   string `short:"o" placeholder:"FILE" help:"${flag_output}"`
 }
 
-// Run writes the person's copy. A document that is not whole is an error, and leaves no file behind.
+// Run writes the person's copy. One that is not whole is an error, and leaves no file behind.
 func (c exportCmd) Run(e *env) error {
+	if c.Format == "zip" && c.Output == "" && e.outTTY {
+		return usage(e.say("zip_needs_output"))
+	}
 	a, person, err := c.find(e)
 	if err != nil {
 		return err
 	}
-	resp, err := a.do(e.ctx, "GET", "/v1/persons/"+person.String()+"/export", nil, "application/json", nil)
+	form := forms[c.Format]
+	resp, err := a.do(e.ctx, "GET", "/v1/persons/"+person.String()+"/export", e.pageQuery(c.Format, c.Language), form.accept, nil)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if c.Output == "" {
-		return copyExport(e.out, resp.Body)
+	return e.writeOut(c.Output, func(w io.Writer) error { return form.copy(w, resp.Body) })
+}
+
+// form is how a copy or a certificate comes, and how it is copied and found whole.
+type form struct {
+	accept string
+	copy   func(io.Writer, io.Reader) error
+}
+
+var forms = map[string]form{
+	"json": {"application/json", copyExport},
+	"html": {"text/html", copyPage},
+	"zip":  {"application/zip", copyArchive},
+}
+
+// pageQuery asks for a page's language: the one given, French where OUBLI_LANG says so, otherwise the tenant's.
+func (e *env) pageQuery(format, language string) url.Values {
+	if format == "json" || language == "" && e.lang != french {
+		return nil
 	}
-	f, err := os.OpenFile(c.Output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if language == "" {
+		language = string(french)
+	}
+	return url.Values{"language": {language}}
+}
+
+// writeOut has write write to a new file that nobody else can read, or to standard output. What fails leaves no file.
+func (e *env) writeOut(file string, write func(io.Writer) error) error {
+	if file == "" {
+		return write(e.out)
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(copyExport(f, resp.Body), f.Sync(), f.Close()); err != nil {
-		os.Remove(c.Output)
+	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+		os.Remove(file)
 		return err
 	}
-	e.note("%s", e.say("written", clean(c.Output, false)))
+	e.note("%s", e.say("written", clean(file, false)))
 	return nil
 }
 
@@ -68,6 +104,45 @@ func copyExport(w io.Writer, r io.Reader) error {
 		return errors.Join(out.failed, errCutOff)
 	}
 	return out.failed
+}
+
+// copyPage copies a page. The server lets no control character into one; it is whole if its last element is.
+func copyPage(w io.Writer, r io.Reader) error {
+	end := &tail{keep: len(pageEnd)}
+	if _, err := io.Copy(io.MultiWriter(w, end), r); err != nil {
+		return errCutOff
+	}
+	if string(end.last) != pageEnd {
+		return errCutOff
+	}
+	return nil
+}
+
+const pageEnd = "</html>\n"
+
+// copyArchive copies an archive. It is whole if it ends with the record that ends a directory (PKWARE APPNOTE 4.3.16), without a comment.
+func copyArchive(w io.Writer, r io.Reader) error {
+	end := &tail{keep: 22}
+	if _, err := io.Copy(io.MultiWriter(w, end), r); err != nil {
+		return errCutOff
+	}
+	if !bytes.HasPrefix(end.last, []byte("PK\x05\x06")) {
+		return errCutOff
+	}
+	return nil
+}
+
+// tail remembers the last bytes.
+type tail struct {
+	keep int
+	last []byte
+}
+
+// Write implements [io.Writer].
+func (t *tail) Write(p []byte) (int, error) {
+	t.last = append(t.last, p[max(0, len(p)-t.keep):]...)
+	t.last = t.last[max(0, len(t.last)-t.keep):]
+	return len(p), nil
 }
 
 // safeWriter hands on a JSON document made harmless for a terminal, whole characters at a time.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oubli-store/oubli/cmd/internal/phrases"
 	"github.com/oubli-store/oubli/eventstore"
 )
 
@@ -102,7 +103,7 @@ func (t *transcript) print(e *env, all bool) error {
 		events := t.by[k]
 		day := ""
 		for _, r := range events {
-			text, technical := e.said(r.Event)
+			text, technical := phrases.Lang(e.words()).Event(r.Event)
 			if technical && !all {
 				hidden++
 				continue
@@ -168,52 +169,3 @@ func (e *env) utter(at time.Time, author eventstore.Author, text string) {
 	indent := strings.Repeat(" ", width(head))
 	fmt.Fprintln(e.out, head+strings.ReplaceAll(clean(text, true), "\n", "\n"+indent))
 }
-
-// said puts an event into words, and says whether it is a technical one.
-func (e *env) said(ev eventstore.Event) (text string, technical bool) {
-	switch {
-	case ev.Type == eventstore.TypeMessage:
-		return ev.Text, false
-	case ev.Handoff != nil:
-		to := ev.Handoff.To
-		if to == "" {
-			to = e.say("ev_human")
-		}
-		text = e.say("ev_handoff", to)
-	case ev.Feedback != nil:
-		text = e.say("ev_feedback", number(ev.Feedback.Score), number(ev.Feedback.Scale))
-	case ev.Consent != nil:
-		text = e.say("ev_consent", ev.Consent.Purpose, e.consent(ev.Consent.Granted))
-	case ev.Notice != nil:
-		text = e.say("ev_notice", ev.Notice.Version)
-	case ev.ConversationState != nil && ev.ConversationState.State == "started":
-		text = e.say("ev_started")
-	case ev.ConversationState != nil:
-		text = e.say("ev_ended")
-		if ev.ConversationState.Outcome != "" {
-			text += ": " + ev.ConversationState.Outcome
-		}
-	case ev.Disclosure != nil:
-		text = e.say("ev_disclosed", ev.Disclosure.Recipient)
-	case ev.Attachment != nil:
-		text = e.say("ev_attachment")
-		if ev.Attachment.Name != "" {
-			text += " " + ev.Attachment.Name
-		}
-		text += " (" + ev.Attachment.ContentType + ", " + fileSize(ev.Attachment.Size) + ")"
-	case ev.Type == eventstore.TypeAttachment:
-		text = e.say("ev_attachment")
-	case ev.Intent != nil:
-		text, technical = e.say("ev_intent", ev.Intent.Name), ev.Text == ""
-	case ev.Slot != nil:
-		text, technical = e.say("ev_slot", ev.Slot.Name, string(ev.Slot.Value)), true
-	default:
-		text, technical = e.say("ev_custom"), ev.Text == ""
-	}
-	if ev.Text != "" {
-		return ev.Text + "  [" + text + "]", technical
-	}
-	return "[" + text + "]", technical
-}
-
-func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

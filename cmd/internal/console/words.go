@@ -1,8 +1,19 @@
 package console
 
+import "github.com/oubli-store/oubli/cmd/internal/phrases"
+
 // catalogue holds what commands say, by key: cmd_, more_ and example_ for a command, flag_ for a flag, err_ for a kind of error. Everything that
 // belongs to person and erasure, and everything shared, is in both languages; a test says so.
-var catalogue = merge(shared, helpOfPerson, helpOfRest, answers, ofRequests)
+var catalogue = merge(shared, helpOfPerson, helpOfRest, answers, ofRequests, common())
+
+// common are the phrases that the pages use too.
+func common() map[string]phrase {
+	out := map[string]phrase{}
+	for key, p := range phrases.Shared {
+		out[key] = phrase{en: p.EN, fr: p.FR}
+	}
+	return out
+}
 
 func merge(parts ...map[string]phrase) map[string]phrase {
 	all := map[string]phrase{}
@@ -89,11 +100,14 @@ var helpOfPerson = map[string]phrase{
 	"flag_all":          {"Show technical events too (intents, slots, custom events).", "Montrer aussi les événements techniques (intentions, variables, événements libres)."},
 
 	"cmd_person_export": {
-		"The person's copy of their data (access and portability), as JSON.",
-		"La copie des données de la personne (accès et portabilité), en JSON."},
+		"The person's copy of their data (access and portability): JSON, a page to print, or a zip of both with the files.",
+		"La copie des données de la personne (accès et portabilité) : JSON, page à imprimer, ou zip des deux avec les fichiers."},
 	"example_person_export": {
-		"oubli person export --identity email:alice@example.com --output alice.json",
-		"oubli person export --identity email:alice@example.com --output alice.json"},
+		"oubli person export --identity email:alice@example.com --output alice.json\noubli person export --identity email:alice@example.com --format html --language fr --output alice.html",
+		"oubli person export --identity email:alice@example.com --output alice.json\noubli person export --identity email:alice@example.com --format html --output alice.html"},
+	"flag_export_format":      {"json (to hand on), html (a page to print) or zip (both, and the files).", "json (à réutiliser), html (page à imprimer) ou zip (les deux, avec les fichiers)."},
+	"flag_certificate_format": {"json (signed, for `oubli verify`) or html (a letter to print).", "json (signé, pour `oubli verify`) ou html (lettre à imprimer)."},
+	"flag_page_language":      {"Language of the page, en or fr (otherwise French with OUBLI_LANG=fr, or as the tenant's setting says).", "Langue de la page, en ou fr (à défaut : le français avec OUBLI_LANG=fr, ou le réglage du client)."},
 	"flag_output": {
 		"File to write to, readable by you alone (otherwise standard output). An existing file is not overwritten.",
 		"Fichier à écrire, lisible par vous seul (à défaut : sortie standard). Un fichier existant n'est pas écrasé."},
@@ -207,8 +221,8 @@ var helpOfPerson = map[string]phrase{
 		"It can be asked for once the keys are destroyed, and again later: it then says more. Who gets it checks it with `oubli verify`, without any server and without trusting you.",
 		"On peut le demander dès que les clés sont détruites, puis de nouveau plus tard : il en dit alors davantage. Qui le reçoit le vérifie avec `oubli verify`, sans serveur et sans devoir vous croire."},
 	"example_erasure_certificate": {
-		"oubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --output certificate.json",
-		"oubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --output certificat.json"},
+		"oubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --output certificate.json\noubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --format html --output letter.html",
+		"oubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --output certificat.json\noubli erasure certificate 01KANMD3T8V4M1TQ3B3E7XJ0ZC --format html --output lettre.html"},
 	"cmd_verify": {
 		"Check a certificate of an erasure, offline.",
 		"Vérifier un certificat d'effacement, hors ligne."},
