@@ -41,9 +41,9 @@ type Config struct {
 
 // Client sends events to one server. It is safe for concurrent use.
 type Client struct {
-	c                   Config
-	events, attachments string
-	http                http.Client
+	c                               Config
+	events, attachments, pseudonyms string
+	http                            http.Client
 }
 
 // New makes a client. It checks its configuration and sends nothing. The error is [eventstore.ErrInvalid].
@@ -69,7 +69,7 @@ func New(c Config) (*Client, error) {
 	if c.TryTimeout < 0 || c.Patience < 0 || c.MinPause < 0 || c.BatchEvents < 0 || c.BatchBytes < 0 {
 		return nil, eventstore.Refuse(eventstore.KindInvalid, "", "times and sizes of a client cannot be negative")
 	}
-	cl := &Client{c: c, events: c.Server + "/v1/events", attachments: c.Server + "/v1/attachments"}
+	cl := &Client{c: c, events: c.Server + "/v1/events", attachments: c.Server + "/v1/attachments", pseudonyms: c.Server + "/v1/pseudonyms"}
 	if c.KeepOld {
 		cl.events += "?keep_old=true"
 		cl.attachments += "?keep_old=true"

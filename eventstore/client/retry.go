@@ -17,6 +17,8 @@ type patience struct {
 	tries int
 	// uncertain says that a try may have been carried out although no answer came.
 	uncertain bool
+	// storesNothing says that the call only asks.
+	storesNothing bool
 }
 
 func (c *Client) patience() *patience {
@@ -57,7 +59,7 @@ func (p *patience) wait(ctx context.Context, err error) error {
 }
 
 func (p *patience) giveUp(err error) error {
-	if p.uncertain && !errors.Is(err, eventstore.ErrUncertain) {
+	if p.uncertain && !p.storesNothing && !errors.Is(err, eventstore.ErrUncertain) {
 		return fmt.Errorf("%w: %w", eventstore.ErrUncertain, err)
 	}
 	return err

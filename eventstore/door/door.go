@@ -72,6 +72,13 @@ func (d *Door) Set(tenant eventstore.TenantID, rules Rules) {
 	d.rules[tenant] = p
 }
 
+// Forget takes a tenant's own rules away, when it is erased.
+func (d *Door) Forget(tenant eventstore.TenantID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.rules, tenant)
+}
+
 func (d *Door) policy(tenant eventstore.TenantID) *policy {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -391,8 +392,17 @@ func TestSettings(t *testing.T) {
 	}
 	var p privacyOutput
 	h.decodeInto(h.do(request{method: "GET", path: "/v1/privacy", token: h.tokens["default/bot"]}), 200, &p)
-	if p.Controller != "Example SARL" || p.DPOContact != "dpo@example.com" {
+	if p.Controller != "Example SARL" || p.DPOContact != "dpo@example.com" || p.Storage != "always" || p.Purposes == nil || p.Recipients == nil || p.Notices == nil {
 		t.Errorf("%+v", p)
+	}
+	h.decodeInto(put(`{"storage":"after-consent","purposes":"support:contract, analytics:consent","recipients":"nlu","place":"Paris","keep_sensitive":true,
+		"notices":[{"version":"v3","language":"fr","text":"Vos messages sont gardés <ici>."}]}`), 200, &s)
+	h.decodeInto(h.do(request{method: "GET", path: "/v1/privacy", token: h.tokens["default/bot"]}), 200, &p)
+	want := privacyOutput{Controller: "Example SARL", DPOContact: "dpo@example.com", Language: "en", Storage: "after-consent", Place: "Paris",
+		Purposes:   []settings.Purpose{{Name: "support", Basis: settings.BasisContract}, {Name: "analytics", Basis: settings.BasisConsent}},
+		Recipients: []string{"nlu"}, Notices: []settings.NoticeText{{Version: "v3", Language: "fr", Text: "Vos messages sont gardés <ici>."}}}
+	if !reflect.DeepEqual(p, want) || !s.KeepSensitive {
+		t.Errorf("%+v\nwant %+v", p, want)
 	}
 }
 

@@ -97,7 +97,7 @@ func (a *API) postAttachment(w http.ResponseWriter, r *http.Request, c *call, op
 	}
 	defer leave()
 	var receipt eventstore.Receipt
-	defer func() { a.metrics.event(receipt, err) }()
+	defer func() { a.metrics.event(c.tenant, receipt, err) }()
 	form := multipart.NewReader(r.Body, params["boundary"])
 	e, length, err := eventPart(form)
 	if err != nil {

@@ -87,6 +87,7 @@ type Keys interface {
 	Vault() eventstore.VaultID
 	Resolve(ctx context.Context, tenant eventstore.TenantID, id eventstore.Identity) (eventstore.PersonID, error)
 	Linked(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID) ([]eventstore.PersonRecord, error)
+	Gate(ctx context.Context, tenant eventstore.TenantID, person eventstore.PersonID) (eventstore.Gate, error)
 	Count(ctx context.Context, tenant eventstore.TenantID) (uint64, error)
 	Expired(ctx context.Context, tenant eventstore.TenantID) (eventstore.KeyMonth, error)
 }

@@ -72,9 +72,9 @@ func (a *API) readConversation(w http.ResponseWriter, r *http.Request, c *call, 
 	case in.Bot != "" && in.Bot != caller.Bot:
 		return errOtherBot
 	}
-	// The door knows the handle of a conversation without an identity, so it is shown an event of it, of the one type that needs nothing more.
+	// The door knows the handle of a conversation without an identity, so it is shown an event of it, of a type that every tenant keeps.
 	e, err := a.Door.Admit(caller, eventstore.Event{Identity: in.Identity, Conversation: in.Conversation, Bot: caller.Bot,
-		Type: eventstore.TypeCustom}, a.now())
+		Type: eventstore.TypeNotice, Notice: &eventstore.Notice{Version: "-"}}, a.now())
 	if err != nil {
 		return err
 	}

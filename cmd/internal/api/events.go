@@ -87,7 +87,7 @@ func (a *API) postEvent(w http.ResponseWriter, r *http.Request, c *call) error {
 
 // append parses and stores one event.
 func (a *API) append(ctx context.Context, caller eventstore.Caller, raw []byte) (receipt eventstore.Receipt, err error) {
-	defer func() { a.metrics.event(receipt, err) }()
+	defer func() { a.metrics.event(caller.Tenant, receipt, err) }()
 	e, err := eventstore.ParseEvent(raw)
 	if err != nil {
 		return receipt, err
@@ -96,7 +96,11 @@ func (a *API) append(ctx context.Context, caller eventstore.Caller, raw []byte) 
 	if err != nil {
 		return receipt, err
 	}
-	return p.Wait(ctx)
+	receipt, err = p.Wait(ctx)
+	if err == nil && withdraws(&e) {
+		err = a.withdrawn(ctx, caller, receipt.Person)
+	}
+	return receipt, err
 }
 
 // appendRoute is the route whose roles decide about every way to append.

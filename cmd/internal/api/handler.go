@@ -72,6 +72,7 @@ func New(c Config) *API {
 	a.huma = humago.New(a.mux, humaConfig(a.Version))
 	a.registerEvents()
 	a.registerConversations()
+	a.registerPseudonyms()
 	a.registerAttachments()
 	a.registerPersons()
 	a.registerStats()

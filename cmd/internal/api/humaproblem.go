@@ -90,7 +90,7 @@ func knownField(segments []string) string {
 }
 
 // documented holds the names of every parameter and field that requests can have outside events; a test compares it with the OpenAPI document.
-var documented = set("identities", "kind", "verified", "decision", "recipients", "namespace", "id", "identity", "conversation", "bot", "reason", "note", "ticket", "scope", "query", "dry_run", "refuse_for",
+var documented = set("identities", "kind", "verified", "decision", "recipients", "recipient", "namespace", "id", "identity", "conversation", "bot", "reason", "note", "ticket", "scope", "query", "dry_run", "refuse_for",
 	"person", "projection", "from", "to", "by", "where", "format", "after", "limit", "roles", "owner", "expires", "instance", "set", "tenant", "before")
 
 func set(names ...string) map[string]bool {

@@ -9,11 +9,12 @@ import (
 	"github.com/oubli-store/oubli/eventstore"
 )
 
-// metrics are the API's own. Their labels are route patterns, methods, statuses and kinds: nothing that was sent.
+// metrics are the API's own. Their labels are route patterns, methods, statuses, kinds and tenants: nothing that was sent.
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	events   *prometheus.CounterVec
+	consent  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -24,8 +25,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)}, []string{"route"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oubli_events_total", Help: "Events by result: stored, duplicate, or the kind of refusal."},
 			[]string{"result"}),
+		consent: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oubli_consent_refused_total", Help: "Events that were not stored because consent was missing or withdrawn, by tenant."},
+			[]string{"tenant"}),
 	}
-	r.MustRegister(m.requests, m.seconds, m.events)
+	r.MustRegister(m.requests, m.seconds, m.events, m.consent)
 	return m
 }
 
@@ -35,11 +38,15 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 }
 
 // event counts one append.
-func (m *metrics) event(r eventstore.Receipt, err error) {
+func (m *metrics) event(tenant eventstore.TenantID, r eventstore.Receipt, err error) {
 	result := "stored"
 	switch {
 	case err != nil:
-		result = string(asProblem(err).Kind())
+		kind := asProblem(err).Kind()
+		if kind == eventstore.KindConsent {
+			m.consent.WithLabelValues(string(tenant)).Inc()
+		}
+		result = string(kind)
 	case r.Duplicate:
 		result = "duplicate"
 	}

@@ -44,7 +44,9 @@ type flight struct {
 	// ready is closed once waiter or err is set.
 	ready  chan struct{}
 	waiter Waiter
-	err    error
+	// withdraws says that the event takes consent to storage back.
+	withdraws bool
+	err       error
 }
 
 // appendAll appends events and tells each outcome, in order. An error among the events is its own outcome. It returns when every outcome is told.
@@ -75,7 +77,10 @@ func (a *API) appendAll(ctx context.Context, caller eventstore.Caller, events it
 		if f.err == nil {
 			o.receipt, o.err = f.waiter.Wait(ctx)
 		}
-		a.metrics.event(o.receipt, o.err)
+		if o.err == nil && f.withdraws {
+			o.err = a.withdrawn(ctx, caller, o.receipt.Person)
+		}
+		a.metrics.event(caller.Tenant, o.receipt, o.err)
 		tell(o)
 	}
 }
@@ -129,6 +134,7 @@ func (p *pipeline) submit(f *flight) {
 		}
 	}()
 	f.waiter, f.err = p.a.Store.Submit(p.ctx, p.caller, f.event)
+	f.withdraws = withdraws(&f.event)
 	f.event = eventstore.Event{} // not kept until it is told
 }
 

@@ -63,6 +63,7 @@ var Routes = []Route{
 	{Method: "POST", Path: "/v1/import/{format}", Roles: roles(bot), Body: Stream},
 	{Method: "POST", Path: "/v1/conversations/read", Roles: roles(bot), Body: SmallJSON},
 	{Method: "GET", Path: "/v1/privacy", Roles: roles(bot)},
+	{Method: "POST", Path: "/v1/pseudonyms", Roles: roles(bot), Body: SmallJSON},
 	{Method: "POST", Path: "/v1/attachments", Roles: roles(bot, support, dpo), Body: Upload},
 	{Method: "GET", Path: "/v1/attachments/{id}", Roles: roles(bot, support, dpo)},
 

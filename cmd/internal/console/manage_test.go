@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -131,6 +133,16 @@ func TestTenants(t *testing.T) {
 	want(t, "list", out, "acme           2\ndefault       12\n")
 	_, out, _ = run(t, "", "tenant", "show")
 	want(t, "show", out, "timezone  Europe/Paris")
+	want(t, "show", out, "SETTING", "MEANING", "the fewest distinct persons")
+	file := filepath.Join(t.TempDir(), "notices.json")
+	if err := os.WriteFile(file, []byte("[{\"version\":\"v3\",\"text\":\"é\"}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "", "tenant", "set", "notices=@"+file)
+	want(t, "the value of a file", change, `"notices":[{"version":"v3","text":"é"}]`)
+	if code, _, _ := run(t, "", "tenant", "set", "notices=@"+file+".none"); code != Failed {
+		t.Errorf("no file: exit code %d", code)
+	}
 	_, out, _ = run(t, "", "--tenant", "acme", "tenant", "set", "timezone=Europe/Rome", "k=12", "note=a=b")
 	want(t, "set", out, "Europe/Rome")
 	want(t, "the change", change, `"timezone":"Europe/Rome"`, `"k":12`, `"note":"a=b"`)

@@ -7,8 +7,12 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/oubli-store/oubli/cmd/internal/settings"
+	"github.com/oubli-store/oubli/eventstore"
 )
 
 type tenantRow struct {
@@ -66,11 +70,11 @@ func (tenantShowCmd) Run(e *env) error {
 	if err := e.ask("GET", "/v1/settings", nil, &s); err != nil {
 		return err
 	}
-	return e.members(s, "SETTING", "VALUE")
+	return e.settings(s)
 }
 
 type tenantSetCmd struct {
-	Settings []string `arg:"" name:"key=value" help:"One or more settings, as timezone=Europe/Paris; the others stay."`
+	Settings []string `arg:"" name:"key=value" help:"One or more settings, as timezone=Europe/Paris; the others stay. KEY=@FILE takes the value from a file, KEY= goes back to the default."`
 }
 
 // Run changes settings of a tenant. A value that is JSON is sent as such, anything else as a text.
@@ -80,6 +84,12 @@ func (c tenantSetCmd) Run(e *env) error {
 		key, value, ok := strings.Cut(s, "=")
 		if _, twice := change[key]; !ok || key == "" || twice {
 			return usage("settings are given as KEY=VALUE, each once")
+		}
+		if file, named := strings.CutPrefix(value, "@"); named {
+			var err error
+			if value, err = fileValue(file); err != nil {
+				return err
+			}
 		}
 		if json.Valid([]byte(value)) {
 			change[key] = json.RawMessage(value)
@@ -91,7 +101,61 @@ func (c tenantSetCmd) Run(e *env) error {
 	if err := e.ask("PUT", "/v1/settings", change, &s); err != nil {
 		return err
 	}
-	return e.members(s, "SETTING", "VALUE")
+	return e.settings(s)
+}
+
+// fileValue is the value of a setting that stands in a file.
+func fileValue(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, eventstore.MaxEvent+1))
+	if err != nil {
+		return "", err
+	}
+	if len(b) > eventstore.MaxEvent {
+		return "", usage("the file of a setting has at most 256 KiB")
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+// longValue is how much of a setting's value a table shows; --json shows it whole.
+const longValue = 60
+
+// settings prints a tenant's settings with their meaning, in the order in which they are described; what this program does not know comes last.
+func (e *env) settings(s json.RawMessage) error {
+	if e.JSON {
+		return e.document(s)
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(s, &values); err != nil {
+		return errors.New("the server's answer is not Oubli's")
+	}
+	t := table{head: []string{"SETTING", "VALUE", "MEANING"}}
+	for _, d := range settings.Describe() {
+		if v, there := values[d.Name]; there {
+			t.add(d.Name, shortened(v), d.Meaning)
+			delete(values, d.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		t.add(name, shortened(values[name]))
+	}
+	return t.print(e.out, "")
+}
+
+// shortened is a value as a table shows it.
+func shortened(v json.RawMessage) string {
+	var text string
+	if json.Unmarshal(v, &text) != nil {
+		text = string(v)
+	}
+	if r := []rune(text); len(r) > longValue {
+		return string(r[:longValue]) + "…"
+	}
+	return text
 }
 
 // members prints the members of a flat document, sorted by name.

@@ -115,6 +115,8 @@ func exchanges(admin, bot, alice string) []exchange {
 		{"POST", "/v1/import/oubli", "/v1/import/{format}", bot, "garbage\n" + asAlice + `,"type":"message","text":"y","id":"k"}`, "", ""},
 		{"POST", "/v1/conversations/read", "", bot, asAlice + `}`, "", ""},
 		{"GET", "/v1/privacy", "", bot, "", "", ""},
+		{"POST", "/v1/pseudonyms", "", bot, `{"identity":{"namespace":"email","id":"alice@example.com"},"recipient":"nlu"}`, "", ""},
+		{"POST", "/v1/pseudonyms", "", bot, `{"identity":{"namespace":"email","id":"nobody@example.com"},"recipient":"nlu"}`, "", ""},
 		{"POST", "/v1/persons/lookup", "", admin, `{"identities":[{"namespace":"email","id":"alice@example.com"}]}`, "", ""},
 		{"GET", "/v1/persons/" + alice, "/v1/persons/{person}", admin, "", "", ""},
 		{"GET", "/v1/persons/" + alice + "/events", "/v1/persons/{person}/events", admin, "", "", ""},

@@ -162,9 +162,10 @@ func (s *Server) openVault(ctx context.Context) error {
 }
 
 func (s *Server) openRooms(context.Context) error {
-	s.door = door.New(door.Rules{})
+	gate := door.New(settings.Defaults().Rules())
+	s.door = gate
 	s.ledger = ledger.New(s.streams)
-	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault), keep: s.c.Keep()}
+	s.settings = &tenantSettings{Tenants: settings.NewTenants(s.vault), door: gate, keep: s.c.Keep()}
 	s.store = eventstore.New(eventstore.Config{Keys: s.vault, Log: s.streams, Door: s.door, Ledger: s.ledger, Now: s.c.Now, Oldest: s.settings.oldest(s.c.Now),
 		Chunks: s.streams.Chunks(), Meta: s.vault, Limits: s.settings.attachments})
 	s.signer = ledger.NewSigner(s.vault.Vault(), s.vault, nil)

@@ -7,19 +7,24 @@ import (
 
 	"github.com/oubli-store/oubli/cmd/internal/settings"
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/eventstore/door"
 	"github.com/oubli-store/oubli/eventstore/rights"
 	"github.com/oubli-store/oubli/projections"
 )
 
-// tenantSettings keeps at hand what projections ask for all the time.
+// tenantSettings keeps at hand what others ask for all the time, and tells the door.
 type tenantSettings struct {
 	*settings.Tenants
 	known sync.Map // eventstore.TenantID → projections.Settings
 	kept  sync.Map // eventstore.TenantID → time.Duration
 	files sync.Map // eventstore.TenantID → eventstore.AttachmentLimits
 	asked sync.Map // eventstore.TenantID → requestSettings
+	// door is told what may be kept.
+	door *door.Door
 	// keep is how long events are kept by tenants that do not say otherwise.
 	keep time.Duration
+	// changing is held from a change until it is in force, so that of two changes the later stays.
+	changing sync.Mutex
 }
 
 // load reads a tenant's settings anew.
@@ -32,11 +37,14 @@ func (t *tenantSettings) load(ctx context.Context, id eventstore.TenantID) error
 	t.kept.Store(id, s.Keep(t.keep))
 	t.files.Store(id, s.Attachments())
 	t.asked.Store(id, requestSettings{s.Promise(), s.FourEyes == "erasures"})
+	t.door.Set(id, s.Rules())
 	return nil
 }
 
 // Put changes settings; they are in force when it returns.
 func (t *tenantSettings) Put(ctx context.Context, id eventstore.TenantID, values map[string]string) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
 	if err := t.Tenants.Put(ctx, id, values); err != nil {
 		return err
 	}
@@ -48,6 +56,7 @@ func (t *tenantSettings) forget(id eventstore.TenantID) {
 	t.kept.Delete(id)
 	t.files.Delete(id)
 	t.asked.Delete(id)
+	t.door.Forget(id)
 }
 
 // retention is how long a tenant keeps events. ErrNotFound for one whose settings were not read yet.

@@ -47,6 +47,9 @@ type Tenant struct {
 	// AnswerWithin is in how many days people's requests are answered, FourEyes what needs the approval of a second person: off or erasures.
 	AnswerWithin string `json:"answer_within"`
 	FourEyes     string `json:"four_eyes"`
+	// Privacy is what people are told, Door what may be kept of what they say.
+	Privacy
+	Door
 }
 
 // Attachments are the limits of files.
@@ -123,7 +126,11 @@ const (
 	maxText    = 500
 )
 
-var tenantSettings = []tenantSetting{
+const generalNames = "timezone, k, analytics, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention, answer_within, four_eyes"
+
+var tenantSettings = slices.Concat(generalSettings, privacySettings, doorSettings)
+
+var generalSettings = []tenantSetting{
 	{Description{"timezone", "Europe/Paris", "a name of the IANA time zone database", "the time zone in which days, weeks and months are counted; when it changes open periods are counted anew in it, releases stay, and nothing counts twice"},
 		func(t *Tenant, v string) bool { t.Timezone = v; return isZone(v) },
 		eventstore.Refuse(eventstore.KindInvalid, "timezone", "a time zone is a name of the IANA database, such as Europe/Paris or UTC")},
@@ -262,7 +269,7 @@ func (a *Tenants) Put(ctx context.Context, tenant eventstore.TenantID, values ma
 func Validate(values map[string]string) error {
 	for name := range values {
 		if !slices.ContainsFunc(tenantSettings, func(d tenantSetting) bool { return d.Name == name }) {
-			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are timezone, k, analytics, controller, dpo_contact, language, retention, attachment_max, attachments_total, epsilon, epsilon_budget, grace, bound, stats_retention, answer_within, four_eyes")
+			return eventstore.Refuse(eventstore.KindInvalid, "", "there is no such setting; there are "+generalNames+", "+privacyNames+", "+doorNames)
 		}
 	}
 	for _, d := range tenantSettings {
