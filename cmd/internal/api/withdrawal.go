@@ -18,7 +18,7 @@ func withdraws(e *eventstore.Event) bool {
 }
 
 // withdrawn does what the tenant's setting says of a stored withdrawal, before it is answered: a bot that got no answer sends it again, and a repeated
-// one is carried out like the first. A legal hold is no error: the withdrawal is in force, and what is held stays.
+// one is carried out like the first. A legal hold is no error: the withdrawal is in force, and the erasure waits in the register.
 func (a *API) withdrawn(ctx context.Context, caller eventstore.Caller, person eventstore.PersonID) error {
 	t, err := a.Settings.Get(ctx, caller.Tenant)
 	if err != nil {
@@ -28,11 +28,11 @@ func (a *API) withdrawn(ctx context.Context, caller eventstore.Caller, person ev
 		return nil
 	}
 	// The caller who hangs up does not stop an erasure half way.
-	_, err = a.Rights.Erase(context.WithoutCancel(ctx), caller.Tenant, rights.Actor{Token: caller.Token, Role: bot}, person,
+	_, err = a.Rights.EraseOrWait(context.WithoutCancel(ctx), caller.Tenant, rights.Actor{Token: caller.Token, Role: bot}, person,
 		rights.Request{Reason: eventstore.ReasonConsentWithdrawn})
 	switch {
 	case errors.Is(err, eventstore.ErrHold):
-		a.Log.Warn("a withdrawal of consent filed no erasure: a legal hold forbids it", "tenant", string(caller.Tenant))
+		a.Log.Warn("an erasure after a withdrawal of consent waits in the register", "tenant", string(caller.Tenant))
 	case err != nil && !errors.Is(err, eventstore.ErrErased):
 		return errNotFiled.Because(err)
 	}
