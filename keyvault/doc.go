@@ -18,7 +18,7 @@
 //	0x10 ‖ T ‖ 'X' ‖ person  tombstone: the person was erased. Empty
 //	0x10 ‖ T ‖ 'F' ‖ person  fence: an erasure of the person is under way. Empty
 //	0x10 ‖ T ‖ 'U' ‖ term(8) ‖ mark(16)  refusal: time of the erasure, of a longer refusal its end, unix milliseconds (8), and the ledger
-//	                         reference (16) of the lowest person of the linked set, by which all handles of an erasure are found when one of them is admitted
+//	                         reference (16) of the lowest person of the linked set, by which all handles of an erasure are found when one of them is admitted (rows of before have no reference)
 //	0x10 ‖ T ‖ 'O' ‖ event id(16)        person event owed to the stream, CBOR, sealed under the outbox key
 //	0x10 ‖ T ‖ 'S' ‖ person  successor: a record without handles, state and linked persons, sealed under the outbox key
 //	0x10 ‖ T ‖ 'M' ‖ table(8) ‖ key(16)  meta row: length(varint) ‖ key ‖ value, sealed under the meta key; table and key are keyed hashes

@@ -11,16 +11,20 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/oubli-store/oubli/eventstore"
+	"github.com/oubli-store/oubli/keyvault"
 )
 
 // reading reads the vault in testdata/v1 by the documents alone (the comments of keyvault, keyvault/tree and keyvault/register), with nothing of their code.
 type reading struct {
 	*testing.T
+	dir   string
 	vault []byte
 	rows  map[string][]byte
 }
@@ -60,7 +64,7 @@ func (s *sumless) Finish(bool) ([]byte, io.Closer, error) { return s.b, nil, nil
 
 func (r *reading) file(name string) []byte {
 	r.Helper()
-	b, err := os.ReadFile(goldenDir + name)
+	b, err := os.ReadFile(r.dir + name)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -69,7 +73,7 @@ func (r *reading) file(name string) []byte {
 
 func (r *reading) database() {
 	dir := r.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(goldenDir+"/vault")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(r.dir+"/vault")); err != nil {
 		r.Fatal(err)
 	}
 	db, err := pebble.Open(dir, &pebble.Options{ReadOnly: true, Merger: &pebble.Merger{Name: "oubli.sum.1",
@@ -121,9 +125,9 @@ func (r *reading) treeRow(key, row []byte) []byte {
 	return r.gcm(key, value[1:], []byte("oubli/tree/1\x00"), r.vault, row)
 }
 
-// TestFormat reads a person, a handle, an event, the marks, a meta row and the control key from the vector vault, by the document.
+// TestFormat reads a person, a handle, an event, the marks, a meta row, the control key, an owed event and a refusal from the vector vault, by the document.
 func TestFormat(t *testing.T) {
-	r := &reading{T: t}
+	r := &reading{T: t, dir: goldenDir}
 	var want golden
 	if err := json.Unmarshal(r.file("/answers.json"), &want); err != nil {
 		t.Fatal(err)
@@ -189,6 +193,102 @@ func TestFormat(t *testing.T) {
 	erased := parse(t, want.Erased)
 	if _, ok := r.rows[string(tenant)+"X"+string(erased[:])]; !ok {
 		t.Error("the tombstone")
+	}
+	r.owed(own[101:133], tenant)
+	r.refusals(own[133:], tenant, "email:erased@example.com", "web:erased")
+}
+
+// owed opens the owed events: the link of two persons is among them.
+func (r *reading) owed(outbox, tenant []byte) {
+	links := 0
+	for row, sealed := range r.rows {
+		if !strings.HasPrefix(row, string(tenant)+"O") {
+			continue
+		}
+		if plain := r.gcm(outbox, sealed, []byte("oubli/vault/1\x00"), r.vault, []byte(row)); bytes.Contains(plain, []byte(eventstore.PersonLinked)) {
+			links++
+		}
+	}
+	if links == 0 {
+		r.Error("no owed event tells of the link")
+	}
+}
+
+// refusals finds the marks of erased handles, all of one erasure, and no other.
+func (r *reading) refusals(keys, tenant []byte, handles ...string) {
+	found := map[string]bool{}
+	for ; len(keys) > 0; keys = keys[40:] {
+		for _, h := range append(handles, "email:alice@example.com") {
+			mark := prf(keys[8:40], []byte("oubli/refusal/1\x00"), []byte(h))[:16]
+			if value, ok := r.rows[string(bytes.Join([][]byte{tenant, {'U'}, keys[:8], mark}, nil))]; ok {
+				found[h] = true
+				if hours := binary.BigEndian.Uint64(value) / 3_600_000; hours != binary.BigEndian.Uint64(keys) {
+					r.Errorf("the refusal of %s: %x in the term %x", h, value, keys[:8])
+				}
+			}
+		}
+	}
+	if len(found) != len(handles) || found["email:alice@example.com"] {
+		r.Errorf("refused are %v", found)
+	}
+}
+
+// TestFormatBelowTheRoot reads each of so many persons that there are nodes below the root, by the document.
+func TestFormatBelowTheRoot(t *testing.T) {
+	dir := t.TempDir()
+	v, err := keyvault.Open(t.Context(), keyvault.Config{Dir: dir + "/vault", Roots: dir + "/roots", KEKFile: dir + "/kek", Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reading{T: t, dir: dir}
+	r.must(v.CreateTenant(t.Context(), crashTenant))
+	persons := map[string]eventstore.PersonID{}
+	for i := range 200 {
+		id := web(strconv.Itoa(i))
+		p, _, err := enter(t.Context(), v, id)
+		r.must(err)
+		persons["web:"+id.ID] = p
+	}
+	r.must(v.Close())
+	r.database()
+	rootKey, generation := r.root()
+	tenant := []byte("\x10\x00\x00\x00\x00")
+	root := r.treeRow(rootKey, bytes.Join([][]byte{tenant, {'R'}, generation}, nil))
+	leaves, pages, hashKey, deepest := root[9:50], root[50:91], root[91:91+32], 0
+	for handle, person := range persons {
+		bucket, position := r.down(tenant, 'p', pages, binary.BigEndian.Uint64(prf(hashKey, []byte(handle))))
+		name := prf(bucket[9:], []byte("oubli/handle/1\x00"), []byte(handle))[:16]
+		found := r.treeRow(bucket[9:], bytes.Join([][]byte{tenant, {'B'}, position, bucket[1:9], name}, nil))
+		if !bytes.Equal(found, append(bytes.Clone(person[:]), handle...)) {
+			t.Fatalf("%s leads to %x", handle, found[:16])
+		}
+		bucket, position = r.down(tenant, 'l', leaves, binary.BigEndian.Uint64(person[6:14]))
+		record := r.treeRow(bucket[9:], bytes.Join([][]byte{tenant, {'B'}, position, bucket[1:9], person[:]}, nil))
+		if !bytes.Contains(record, []byte(strings.TrimPrefix(handle, "web:"))) {
+			t.Fatalf("the record of %s", handle)
+		}
+		deepest = max(deepest, int(position[1]))
+	}
+	if deepest < 2 {
+		t.Errorf("no leaf is deeper than %d: there is no node below a node", deepest)
+	}
+}
+
+// down goes from a child of the root node to the bucket of a hash, three bits a level, and answers it with its position.
+func (r *reading) down(tenant []byte, trie byte, child []byte, hash uint64) (bucket, position []byte) {
+	r.Helper()
+	for depth := 0; ; depth++ {
+		prefix := hash &^ (1<<(64-3*depth) - 1)
+		if depth == 0 {
+			prefix = 0
+		}
+		position = append([]byte{trie, byte(depth)}, be(prefix)...)
+		if child[0] == 1 {
+			return child, position
+		}
+		node := r.treeRow(child[9:], bytes.Join([][]byte{tenant, {'N'}, position, child[1:9]}, nil))
+		i := int(hash >> (64 - 3*(depth+1)) & 7)
+		child = node[41*i:][:41]
 	}
 }
 
