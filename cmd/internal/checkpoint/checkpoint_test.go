@@ -108,6 +108,12 @@ type objects struct {
 	fail bool
 }
 
+func (o *objects) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.all)
+}
+
 func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -309,8 +315,8 @@ func TestOverTLS(t *testing.T) {
 		name string
 		env  []string
 	}{{"unknown", nil}, {"known", []string{"SSL_CERT_FILE=" + roots, "OUBLI_TEST_TRUSTED=1"}}} {
-		if len(place.all) != 0 {
-			t.Errorf("%d objects were given to a server that no root knows", len(place.all))
+		if n := place.count(); n != 0 {
+			t.Errorf("%d objects were given to a server that no root knows", n)
 		}
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOverTLS$")
 		child.Env = append(append(os.Environ(), "OUBLI_TEST_PLACE="+server.URL+"/outside"), c.env...)
@@ -318,7 +324,7 @@ func TestOverTLS(t *testing.T) {
 			t.Errorf("%s: %v\n%s", c.name, err, out)
 		}
 	}
-	if len(place.all) == 0 {
+	if place.count() == 0 {
 		t.Error("nothing was kept")
 	}
 }
