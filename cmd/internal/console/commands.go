@@ -25,6 +25,7 @@ type commands struct {
 		Show       showCmd       `cmd:"" help:"${cmd_person_show}"`
 		Transcript transcriptCmd `cmd:"" help:"${cmd_person_transcript}"`
 		Export     exportCmd     `cmd:"" help:"${cmd_person_export}"`
+		Consent    consentCmd    `cmd:"" help:"${cmd_person_consent}"`
 		Erase      eraseCmd      `cmd:"" help:"${cmd_person_erase}"`
 		Restrict   restrictCmd   `cmd:"" help:"${cmd_person_restrict}"`
 		Unrestrict unrestrictCmd `cmd:"" help:"${cmd_person_unrestrict}"`

@@ -112,6 +112,16 @@ var helpOfPerson = map[string]phrase{
 		"File to write to, readable by you alone (otherwise standard output). An existing file is not overwritten.",
 		"Fichier à écrire, lisible par vous seul (à défaut : sortie standard). Un fichier existant n'est pas écrasé."},
 
+	"cmd_person_consent": {
+		"What the person answered when they were asked for consent: to what, when, how, and which notice they had seen.",
+		"Ce que la personne a répondu quand on lui a demandé son consentement : à quoi, quand, comment, et quelle information elle avait vue."},
+	"more_person_consent": {
+		"With --output the proof is written to a file: each answer and each notice with its time and number, as they were stored. The ledger records that you read it.",
+		"Avec --output, la preuve est écrite dans un fichier : chaque réponse et chaque information avec sa date et son numéro, telles qu'enregistrées. La lecture est inscrite au registre."},
+	"example_person_consent": {
+		"oubli person consent --identity email:alice@example.com\noubli person consent --identity email:alice@example.com --output proof.json",
+		"oubli person consent --identity email:alice@example.com\noubli person consent --identity email:alice@example.com --output preuve.json"},
+
 	"cmd_person_erase": {
 		"Forget a person for good, under all their handles.",
 		"Oublier une personne pour de bon, sous tous ses identifiants."},
