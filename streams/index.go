@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,9 +29,11 @@ const indexVersion = 1
 //	'v'                                    → version (1)
 //	's' len(tenant) tenant kind            → mark: what is known of a stream
 //	'r' len(tenant) tenant row (24)        → sequence (8), key month (2)
+//	'n'                                    → never there: deleted under a random key, to see where Pebble counts
 //	'b'                                    → nothing: it stands while the index is made anew
 const (
 	keyVersion = 'v'
+	keyNothing = 'n' // nothing stands under it
 	keyStream  = 's'
 	keyRow     = 'r'
 
@@ -152,7 +155,7 @@ func openIndex(disk vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	}
 	x := &index{db: db}
 	x.budget.Store(seenBytes)
-	for _, check := range []func() error{x.checkVersion, x.checkCounter} {
+	for _, check := range []func() error{func() error { return x.advance(log) }, x.checkVersion} {
 		if err := check(); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
@@ -160,30 +163,56 @@ func openIndex(disk vfs.FS, dir string, log *slog.Logger) (*index, error) {
 	return x, nil
 }
 
-// checkCounter refuses an index whose next write would be numbered as, or before, one that is there: Pebble takes a list of tables whose end is cut off for one
-// whose last entry was never written, and there the counter stands.
-func (x *index) checkCounter() error {
+// advance lets writes be numbered behind every row that is there. Pebble takes a list of tables whose end is cut off for one whose last entry was never written, and
+// goes on counting from there; two versions of a row under one number would end the process in a compaction. The rows themselves are as at an earlier flush, which a start makes good.
+func (x *index) advance(log *slog.Logger) error {
+	largest, err := x.largest()
+	if err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		n := 4096
+		if first {
+			n = 1 // to find the counter
+		}
+		at, err := x.count(n)
+		if err != nil || at > largest {
+			return err
+		}
+		if first {
+			log.Warn("the list of tables of log/" + indexDir + " lost its end; its counter is put right")
+		}
+	}
+}
+
+// count makes n writes without effect and gives the number of the last.
+func (x *index) count(n int) (uint64, error) {
 	b := x.db.NewBatch()
 	defer func() { _ = b.Close() }()
-	err := b.Set([]byte{keyVersion}, []byte{indexVersion}, nil)
-	if err == nil {
-		err = b.Commit(pebble.NoSync)
+	key := binary.BigEndian.AppendUint64([]byte{keyNothing}, rand.Uint64())
+	for range n {
+		if err := b.Delete(key, nil); err != nil {
+			return 0, fmt.Errorf("writing log/%s: %w", indexDir, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("writing log/%s: %w", indexDir, err)
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return 0, fmt.Errorf("writing log/%s: %w", indexDir, err)
 	}
+	return uint64(b.SeqNum()) + uint64(n) - 1, nil
+}
+
+// largest is the largest number of a row in any table.
+func (x *index) largest() (n uint64, err error) {
 	levels, err := x.db.SSTables()
 	if err != nil {
-		return fmt.Errorf("reading log/%s: %w", indexDir, err)
+		return 0, fmt.Errorf("reading log/%s: %w", indexDir, err)
 	}
 	for _, level := range levels {
 		for i := range level {
-			if level[i].LargestSeqNum >= b.SeqNum() {
-				return damaged("the list of tables of log/%s is cut off", indexDir)
-			}
+			n = max(n, uint64(level[i].LargestSeqNum))
 		}
 	}
-	return nil
+	return n, nil
 }
 
 func (x *index) checkVersion() error {
