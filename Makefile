@@ -6,6 +6,7 @@ VERSION   := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -X main.version=$(VERSION)
 # Extra flags for go test, for instance TESTFLAGS=-race.
 TESTFLAGS ?=
+PACKAGES  ?= ./...
 FUZZTIME  ?= 20s
 STATICCHECK_VERSION := v0.8.2
 
@@ -18,11 +19,11 @@ demo: build
 	$(BIN) demo
 
 test:
-	$(GO) test -timeout 8m $(TESTFLAGS) ./...
+	$(GO) test -timeout 8m $(TESTFLAGS) $(PACKAGES)
 
 # The same tests with larger histories, more kills and more data; up to an hour.
 soak:
-	OUBLI_SOAK=1 $(GO) test -timeout 60m $(TESTFLAGS) ./...
+	OUBLI_SOAK=1 $(GO) test -timeout 60m $(TESTFLAGS) $(PACKAGES)
 
 lint:
 	@test -z "$$(gofmt -l cmd eventstore keyvault projections streams bench docs)" || { gofmt -l cmd eventstore keyvault projections streams bench docs; echo 'not gofmt-ed'; exit 1; }

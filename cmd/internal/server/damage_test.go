@@ -143,12 +143,21 @@ func (d *damageable) harmAll(t *testing.T, dir string) {
 					served++
 				}
 				for _, w := range o.wrong {
+					if dir == d.crashed && tornLog(rel) && o.refused == nil {
+						t.Logf("not noticed, as docs/threat-model.md says: %s: %s", name, w)
+						continue
+					}
 					t.Errorf("%s: %s", name, w)
 				}
 			}
 		}
 	}
 	t.Logf("%d refused, %d served as before", refused, served)
+}
+
+// tornLog says of a file that after a crash a change in it cannot be told from a write that the crash cut off: the newest log of the vault's database.
+func tornLog(rel string) bool {
+	return filepath.Dir(rel) == "vault" && filepath.Ext(rel) == ".log"
 }
 
 // try damages one file of a copy.
