@@ -36,10 +36,11 @@ type watchedFile struct {
 }
 
 func (f *watchedFile) Write(b []byte) (int, error) {
+	kept := bytes.Clone(b) // a file in memory may spoil b under the race detector
 	n, err := f.File.Write(b)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.written = append(f.written, b[:n]...)
+	f.written = append(f.written, kept[:n]...)
 	return n, err
 }
 
