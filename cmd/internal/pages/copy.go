@@ -72,8 +72,8 @@ type talks struct {
 
 // utterance is an event on a page. All texts are plain.
 type utterance struct {
-	Class, Who, At, Text, Happened, Corrected string
-	More                                      []string
+	Class, Who, At, Text, Happened string
+	More                           []string
 }
 
 func (t *talks) event(r eventstore.Recorded) error {

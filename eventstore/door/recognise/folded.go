@@ -85,8 +85,5 @@ func isLetter(c byte) bool { return c == letter || c|0x20 >= 'a' && c|0x20 <= 'z
 
 func isWord(c byte) bool { return isDigit(c) || isLetter(c) || c == '_' }
 
-// span gives the place in the original of f.text[from:to].
-func (f *folded) span(k Kind, from, to int) Span { return Span{k, f.at[from], f.end(to)} }
-
-// end is where the character in front of to ends in the original: what is not seen between it and the next is left out.
-func (f *folded) end(to int) int { return f.at[to] }
+// span gives the place in the original of f.text[from:to], with what is not seen behind its last character.
+func (f *folded) span(k Kind, from, to int) Span { return Span{k, f.at[from], f.at[to]} }
